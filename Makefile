@@ -1,0 +1,42 @@
+# make demo: scan the example memes.   make test: everything the tests check.   Both create what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: install demo test lint bench docs clean
+
+# Enough to scan: no PyTorch.
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e '.[ocr]'
+	touch $@
+
+# Training, evaluation and the tools the tests need.
+$(VENV)/.full: $(VENV)/.core
+	$(PIP) install -c constraints.txt -e '.[ocr,train,dev]'
+	touch $@
+
+install: $(VENV)/.full
+
+demo: $(VENV)/.core
+	$(BIN)/memescope scan examples/memes --out memescope-demo
+
+test: $(VENV)/.full
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.full
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.full
+	$(BIN)/memescope bench scan
+	$(BIN)/memescope bench ocr
+
+docs: $(VENV)/.full
+	$(BIN)/python docs/build.py
+
+clean:
+	rm -rf $(VENV) memescope-demo
