@@ -1,0 +1,1 @@
+"""What `memescope bench NAME` runs, one module each."""

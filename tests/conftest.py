@@ -1,0 +1,29 @@
+"""Shared fixtures. Real datasets are looked for in $MEMESCOPE_DATA, then in ../shared/data beside the project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _data_folder() -> Path:
+    return Path(os.environ.get("MEMESCOPE_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the real datasets; tests that need it carry the marker `real`."""
+    folder = _data_folder()
+    if not (folder / "ready").is_dir():
+        pytest.skip(f"real datasets not found in {folder} (set MEMESCOPE_DATA)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves anything in the user's cache."""
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
