@@ -1,0 +1,79 @@
+"""The process that opens untrusted pictures: `python -m memescope.scan.worker`, spoken to over its standard streams.
+
+It reads one meme at a time. When it dies, hangs or runs out of memory, only that meme is lost: the pool kills it and
+starts another. It ends by itself when its parent is gone (end of input).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, BinaryIO
+
+MEMORY_LIMIT = 4 * 1024**3
+"""Address space a worker may use, bytes: a picture that wants more is an error, not a dead machine."""
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    inbox, outbox = _private_streams()
+    _limit_memory()
+    from memescope.scan.frames import receive, send
+
+    header, _ = receive(inbox)
+    try:
+        from memescope.scan.policy import Policy
+        from memescope.scan.reader import MemeReader
+
+        reader = MemeReader(header["model"], Policy.model_validate(header["policy"]))
+        send(outbox, {"settings": reader.settings(), "card": reader.model.card, "tasks": list(reader.model.tasks)})
+    except Exception as error:
+        send(outbox, {"fatal": f"{type(error).__name__}: {error}"})
+        return
+    while True:
+        try:
+            header, blobs = receive(inbox)
+        except EOFError:
+            return
+        send(outbox, *_answer(reader, header, blobs["picture"]))
+
+
+def _answer(reader: Any, header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+    from memescope.errors import PictureError
+
+    try:
+        stored = reader.read(data, header["text"], header["lang"])
+    except PictureError as error:
+        return {"error": str(error), "lasting": True}, {}
+    except MemoryError:
+        return {"error": "reading this picture needs more memory than a worker may use", "lasting": True}, {}
+    except Exception as error:
+        # One bad meme never stops a run, whatever it breaks; the type is kept so that it can be reported.
+        return {"error": f"{type(error).__name__}: {error}", "lasting": False}, {}
+    blobs = {"thumbnail": stored.thumbnail, "fingerprint": stored.fingerprint, "embedding": stored.embedding}
+    return {"record": stored.record}, {name: blob for name, blob in blobs.items() if blob is not None}
+
+
+def _private_streams() -> tuple[BinaryIO, BinaryIO]:
+    """The pipe to the parent, out of reach of libraries that print: their output goes to standard error."""
+    inbox = os.fdopen(os.dup(0), "rb")
+    outbox = os.fdopen(os.dup(1), "wb")
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    os.dup2(2, 1)
+    sys.stdin = open(0, closefd=False)
+    return inbox, outbox
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no resource limits; the time limit still holds there
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""`memescope doctor`: what is installed, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+CORE = ("numpy", "onnxruntime", "rapidocr", "opencv-python-headless", "pillow", "tokenizers", "pdqhash", "faiss-cpu", "sqlalchemy")
+EXTRAS = {
+    "ocr": (("tesserocr",), "reading scripts the default OCR lacks (Hindi, Bengali, Arabic ...)"),
+    "train": (("torch", "transformers", "scikit-learn", "safetensors"), "train, eval, hub backbones"),
+}
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False) -> None:
+    """Print versions, which extras and OCR engines are there, what is missing and how to get it.
+
+    Example:  memescope doctor
+    """
+    found = examine()
+    print(json.dumps(found, indent=2)) if as_json else _print(found)
+    if found["problems"]:
+        raise typer.Exit(1)
+
+
+def examine() -> dict[str, Any]:
+    """All that `doctor` prints, as plain values; `problems` lists what keeps a scan from working."""
+    from memescope import __version__
+
+    core = {name: _version(name) for name in CORE}
+    problems = [f"{name} is missing: pip install memescope" for name, version in core.items() if version is None]
+    extras = {}
+    for extra, (packages, purpose) in EXTRAS.items():
+        versions = {name: _version(name) for name in packages}
+        extras[extra] = {
+            "for": purpose,
+            "there": all(versions.values()),
+            "packages": versions,
+            "get": f"pip install 'memescope[{extra}]'",
+        }
+    opencvs = [name for name in _OPENCVS if _version(name)]
+    if len(opencvs) > 1:
+        problems.append(f"several OpenCV packages share one folder ({', '.join(opencvs)}): keep opencv-python-headless only")
+    return {
+        "memescope": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "core": core,
+        "extras": extras,
+        "ocr": _try("OCR", problems, _ocr),
+        "starter": _try("the starter model", problems, _starter),
+        "problems": problems,
+    }
+
+
+_OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _try(what: str, problems: list[str], look: Any) -> Any:
+    try:
+        return look()
+    except Exception as error:
+        problems.append(f"{what} does not load: {type(error).__name__}: {error}")
+        return None
+
+
+def _ocr() -> dict[str, Any]:
+    from memescope.perception.ocr import ocr_engines
+
+    return ocr_engines()
+
+
+def _starter() -> dict[str, Any]:
+    from memescope.models import load
+
+    model = load("starter")
+    return {"version": model.version, "tasks": list(model.tasks)}
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"memescope {found['memescope']}, Python {found['python']}, {found['platform']}")
+    for name, version in found["core"].items():
+        print(f"  {'ok ' if version else 'MISSING'} {name} {version or ''}")
+    for extra, entry in found["extras"].items():
+        state = "there" if entry["there"] else f"not installed; {entry['get']}"
+        print(f"extra '{extra}' ({entry['for']}): {state}")
+    if found["starter"]:
+        print(f"starter model: version {found['starter']['version']}, {len(found['starter']['tasks'])} tasks")
+    print("OCR:")
+    for line in json.dumps(found["ocr"], indent=2, ensure_ascii=False).splitlines()[1:-1]:
+        print(line)
+    for problem in found["problems"]:
+        print(f"PROBLEM: {problem}", file=sys.stderr)
