@@ -1,0 +1,1 @@
+"""From files to what models read: pictures, their text (OCR), cleaned text and its language."""
