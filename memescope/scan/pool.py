@@ -18,6 +18,8 @@ from memescope.scan import frames
 from memescope.scan.policy import Policy
 from memescope.store.journal import Stored
 
+COMMAND = [sys.executable, "-m", "memescope.scan.worker"]
+"""What a worker runs."""
 START_SECONDS = 120.0
 """How long a worker may take to load its models."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -57,7 +59,7 @@ class Worker:
         """Start the process and wait until its models are loaded; returns its settings, card and tasks."""
         environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "memescope.scan.worker"],
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

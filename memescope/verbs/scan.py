@@ -33,20 +33,24 @@ def scan(
 
     Example:  memescope scan examples/memes --out my-scan
     """
-    from memescope.scan import scan as run_scan
+    from memescope.scan.pipeline import scan as run_scan
     from memescope.verbs.progress import progress
 
-    with progress("scan", quiet=as_json) as report_progress:
-        result = run_scan(
-            paths,
-            out,
-            model=model,
-            policy=policy,
-            hashlist=hashlist,
-            workers=workers,
-            timeout=timeout,
-            progress=report_progress,
-        )
+    try:
+        with progress("scan", quiet=as_json) as report_progress:
+            result = run_scan(
+                paths,
+                out,
+                model=model,
+                policy=policy,
+                hashlist=hashlist,
+                workers=workers,
+                timeout=timeout,
+                progress=report_progress,
+            )
+    except KeyboardInterrupt:
+        print("stopped; what was read is kept: the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
     found = result.results
     if as_json:
         summary = {"out": str(result.out), "seconds": round(result.seconds, 2), "read_now": result.read_now}
