@@ -11,11 +11,13 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memescope.curation.hashlist import load_hashlist
 from memescope.errors import PictureError, UsageError
 from memescope.meme import reading_from_dict
 from memescope.scan.finish import Results, finish
@@ -37,7 +39,9 @@ class ScanResult:
     results: Results
     seconds: float
     read_now: int
-    """How many memes were read in this run; the others were in the journal already."""
+    """How many contents were read in this run."""
+    known: int
+    """How many memes were in the journal already, read by an earlier run with the same settings."""
     card: dict[str, Any]
 
 
@@ -68,7 +72,9 @@ def scan(
         raise UsageError("nothing to scan: give a folder, a picture, a glob, a zip or a list")
     rules = policy if isinstance(policy, Policy) else load_policy(policy)
     folder = Path(out) if out is not None else default_out(asked[0])
-    total = sum(1 for _ in entries(asked))
+    known_pictures = load_hashlist(hashlist) if hashlist is not None else None
+    skipped: Counter[str] = Counter()
+    total = sum(1 for _ in entries(asked, skipped=skipped))
     report_progress = progress or (lambda stage, done, of: None)
     folder.mkdir(parents=True, exist_ok=True)
     count = max(1, min(workers or os.cpu_count() or 1, total))
@@ -85,10 +91,11 @@ def scan(
             "settings": greeting["settings"],
             "card": greeting["card"],
             "policy": [str(rule) for rule in rules.rules],
+            "skipped": dict(skipped),
         }
         journal.set_meta("scan", info)
-        results = finish(journal, folder, rules, hashlist, info, report_progress)
-    return ScanResult(folder, results, time.time() - started, run.read_now, greeting["card"])
+        results = finish(journal, folder, rules, known_pictures, info, report_progress)
+    return ScanResult(folder, results, time.time() - started, run.read_now, run.known, greeting["card"])
 
 
 def default_out(first: str | Path) -> Path:
@@ -112,6 +119,7 @@ class _Run:
         self._same_content: dict[str, list[int]] = {}
         self._done = 0
         self.read_now = 0
+        self.known = 0
 
     def jobs(self, found: Iterator[Entry]) -> Iterator[Job]:
         """Note each entry; yield those whose content has no reading yet."""
@@ -137,6 +145,7 @@ class _Run:
         record = self._journal.reading(key)
         if record is not None and self._complete(record):
             self._journal.put(seq, key, None)
+            self.known += 1
             self._advance()
             return None
         self._same_content[key] = [seq]

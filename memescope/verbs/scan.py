@@ -53,17 +53,16 @@ def scan(
         raise typer.Exit(130) from None
     found = result.results
     if as_json:
-        summary = {"out": str(result.out), "seconds": round(result.seconds, 2), "read_now": result.read_now}
+        summary = {"out": str(result.out), "seconds": round(result.seconds, 2), "read_now": result.read_now, "known": result.known}
         print(json.dumps(summary | found.to_dict()))
         return
     rate = f"{result.read_now / result.seconds:.1f} memes/s" if result.seconds and result.read_now else ""
-    known = found.memes - result.read_now - found.skipped_errors
     lines = [
         f"{found.memes} memes in {result.seconds:.1f} s" + (f" ({rate})" if rate else ""),
         f"  flagged {found.actions['flag']}   to review {found.actions['review']}   pass {found.actions['pass']}",
         f"  duplicates {found.duplicates}   errors {found.errors}",
     ]
-    if known > 0:
-        lines.append(f"  {known} were known already (same content and settings)")
+    if result.known:
+        lines.append(f"  {result.known} were read by an earlier run")
     print("\n".join(lines), file=sys.stderr)
     print(f"report: {found.report}")
