@@ -1,0 +1,1 @@
+"""Knowing pictures again: hashes, duplicates, lists of known pictures, drawn memes."""
