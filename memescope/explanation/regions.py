@@ -1,0 +1,109 @@
+"""How much each part of the picture moves an answer, measured on the encoder's grid without running the encoder again.
+
+A vision encoder gives g x g places and their mean as the pooled vector. The pooled vector of a picture "without" some
+places is the exact mean of the others, so thousands of occlusions cost one small matrix product.
+
+Shape letters: `g` grid places along one side, `d` width, `m` masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from memescope.meme import Region
+
+
+def single_places(g: int) -> np.ndarray:
+    """A mask for each place of the grid, row by row: bool (g*g, g, g), True where it is taken out."""
+    return np.eye(g * g, dtype=bool).reshape(g * g, g, g)
+
+
+def pooled_without(grid: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Mean over the places that a mask leaves: grid (g, g, d), masks bool (m, g, g) -> float32 (m, d).
+
+    A mask that takes out everything gives the mean of the whole grid: there is nothing else to average.
+    """
+    kept = ~masks.reshape(len(masks), -1)
+    kept[~kept.any(axis=1)] = True
+    flat = grid.reshape(-1, grid.shape[-1]).astype(np.float64)
+    return ((kept @ flat) / kept.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def explain_regions(
+    grid: np.ndarray, score: Callable[[np.ndarray], np.ndarray], count: int = 3, least: float = 0.05
+) -> tuple[np.ndarray, list[Region]]:
+    """A weight for each place, float64 (g, g), and the few rectangles that speak most for the answer, strongest first.
+
+    `score` gives the log-odds of the answer, shape (m,), for pooled vectors (m, d). A place's weight is the log-odds lost
+    when it alone is taken out; a rectangle's weight is measured again with all its places taken out. Rectangles
+    that then lose less than `least` are left out.
+    """
+    g = grid.shape[0]
+    whole = np.zeros((1, g, g), bool)
+    scores = np.asarray(score(pooled_without(grid, np.concatenate([whole, single_places(g)]))), np.float64)
+    weights = (scores[0] - scores[1:]).reshape(g, g)
+    boxes = rectangles(weights, count)
+    if not boxes:
+        return weights, []
+    masks = np.zeros((len(boxes), g, g), bool)
+    for mask, (top, left, bottom, right) in zip(masks, boxes, strict=True):
+        mask[top:bottom, left:right] = True
+    lost = scores[0] - np.asarray(score(pooled_without(grid, masks)), np.float64)
+    found = [
+        Region(left / g, top / g, (right - left) / g, (bottom - top) / g, float(weight))
+        for (top, left, bottom, right), weight in zip(boxes, lost, strict=True)
+        if weight >= least
+    ]
+    return weights, sorted(found, key=lambda region: -region.weight)
+
+
+def rectangles(weights: np.ndarray, count: int = 3, share: float = 0.5) -> list[tuple[int, int, int, int]]:
+    """Boxes (top, left, bottom, right; ends excluded) around places with at least `share` of the greatest weight.
+
+    Places that touch by a side are one box. At most `count`, by the sum of the positive weights inside, greatest first;
+    a box over more than half of the grid points at nothing and is left out. None where no weight is above 0.
+    """
+    strong = (weights >= share * weights.max()) & (weights > 0)
+    boxes = [box for box in _joined(strong) if (box[2] - box[0]) * (box[3] - box[1]) * 2 <= weights.size]
+    gains = {box: np.maximum(weights[box[0] : box[2], box[1] : box[3]], 0).sum() for box in boxes}
+    return sorted(boxes, key=lambda box: -gains[box])[:count]
+
+
+def _joined(strong: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Bounding boxes of the 4-connected groups of True."""
+    left = {(int(row), int(column)) for row, column in np.argwhere(strong)}
+    boxes = []
+    while left:
+        group, edge = [], [min(left)]
+        left.discard(edge[0])
+        while edge:
+            row, column = edge.pop()
+            group.append((row, column))
+            near = {(row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)} & left
+            left -= near
+            edge.extend(sorted(near))
+        rows, columns = zip(*group, strict=True)
+        boxes.append((min(rows), min(columns), max(rows) + 1, max(columns) + 1))
+    return boxes
+
+
+def heat(regions: list[Region], height: int, width: int) -> np.ndarray:
+    """The positive weights of some regions spread softly over a picture: float32 (height, width) between 0 and 1.
+
+    All 0 where no region speaks for the answer.
+    """
+    import cv2
+
+    # a raster fine enough for any grid in use, blurred by half a grid place, then stretched
+    raster = np.zeros((112, 112), np.float32)
+    for region in regions:
+        top, bottom = round(region.y * 112), round((region.y + region.height) * 112)
+        left, right = round(region.x * 112), round((region.x + region.width) * 112)
+        area = raster[top:bottom, left:right]
+        np.maximum(area, np.float32(max(region.weight, 0.0)), out=area)
+    if raster.max() > 0:
+        raster = cv2.GaussianBlur(raster, (0, 0), 6, borderType=cv2.BORDER_REPLICATE)
+        raster /= raster.max()
+    return np.clip(cv2.resize(raster, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
