@@ -1,11 +1,11 @@
 """What is kept of a picture to recognise it again: two PDQ hashes and a few hundred ORB keypoints.
 
-PDQ is the 256-bit perceptual hash of https://github.com/facebook/ThreatExchange/tree/main/pdq: luma, two passes of a box
-filter, 64x64 samples, the lowest 16x16 DCT terms, one bit for each above the median. ORB: Rublee et al., ICCV 2011.
+PDQ is the 256-bit perceptual hash of https://github.com/facebook/ThreatExchange/tree/main/pdq: luma, two passes of a
+box filter, 64x64 samples, the lowest 16x16 DCT terms, one bit for each above the median. ORB: Rublee et al., ICCV 2011.
 
 The filter's half-pixel shifts depend on a picture's size, and that alone moves the hash of a rescaled copy by 20 bits
-(`docs/duplicates.md`). So `Fingerprint.pdq`, by which the pictures of a scan are compared, is taken at one size where the
-filter is symmetric; `Fingerprint.listed`, for hash lists, at the picture's own size as other tools do.
+(`docs/duplicates.md`). So `Fingerprint.pdq`, by which the pictures of a scan are compared, is taken at one size where
+the filter is symmetric; `Fingerprint.listed`, for hash lists, at the picture's own size as other tools do.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def pdq_hash(gray: np.ndarray) -> tuple[bytes, int]:
 
     height, width = gray.shape
     weights, (across, down), anchor = _box(width, height)
-    luma = gray.astype(np.float32)
+    luma: np.ndarray = gray.astype(np.float32)
     for _ in range(2):
         luma = cv2.boxFilter(luma, -1, (across, down), anchor=anchor, normalize=False, borderType=cv2.BORDER_CONSTANT)
         luma *= weights
@@ -142,12 +142,13 @@ def _keypoints(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     if min(gray.shape) < _PATCH:
         return np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8)
-    orb = cv2.ORB_create(nfeatures=_CANDIDATES, fastThreshold=10)
+    orb = cv2.ORB.create(nfeatures=_CANDIDATES, fastThreshold=10)
     found = sorted(orb.detect(gray, None), key=lambda k: (-k.response, k.pt))
     height, width = gray.shape
     share = -(-KEYPOINTS // _GRID**2)
     cells: dict[int, int] = {}
-    first, rest = [], []
+    first: list[cv2.KeyPoint] = []
+    rest: list[cv2.KeyPoint] = []
     for keypoint in found:
         cell = int(keypoint.pt[1] * _GRID / height) * _GRID + int(keypoint.pt[0] * _GRID / width)
         cells[cell] = cells.get(cell, 0) + 1
