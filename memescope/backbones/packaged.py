@@ -1,7 +1,7 @@
 """The encoders that ship in the package: MiniLM for text, EfficientNet-lite0 for pictures, on ONNX Runtime alone.
 
-The graphs in `assets/` are made by `memescope.backbones.export`, which says from what; `assets/manifest.json` pins them.
-Everything is computed in float32 on one thread unless told otherwise.
+The graphs in `assets/` are made by `memescope.backbones.export`, which says from what; `assets/manifest.json` pins
+them. Everything is computed in float32 on one thread unless told otherwise.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ def explain_regions(
 ) -> tuple[np.ndarray, list[Region]]:
     """A weight for each place, float64 (g, g), and the few rectangles that speak most for the answer, strongest first.
 
-    `score` gives the log-odds of the answer, shape (m,), for pooled vectors (m, d). A place's weight is the log-odds lost
-    when it alone is taken out; a rectangle's weight is measured again with all its places taken out. Rectangles
-    that then lose less than `least` are left out.
+    `score` gives the log-odds of the answer, shape (m,), for pooled vectors (m, d). A place's weight is the log-odds
+    lost when it alone is taken out; a rectangle's weight is measured again with all its places taken out. Rectangles that
+    then lose less than `least` are left out.
     """
     g = grid.shape[0]
     whole = np.zeros((1, g, g), bool)
@@ -97,7 +97,7 @@ def heat(regions: list[Region], height: int, width: int) -> np.ndarray:
     import cv2
 
     # a raster fine enough for any grid in use, blurred by half a grid place, then stretched
-    raster = np.zeros((112, 112), np.float32)
+    raster: np.ndarray = np.zeros((112, 112), np.float32)
     for region in regions:
         top, bottom = round(region.y * 112), round((region.y + region.height) * 112)
         left, right = round(region.x * 112), round((region.x + region.width) * 112)

@@ -45,7 +45,7 @@ def says(label: str, effects: Effects) -> str:
         beside.append(_minor("text", label, p, effects.without_text))
     if effects.regions and effects.without_regions is not None and p - effects.without_regions >= SMALL:
         grounds.append(
-            f"{_places(effects.regions)} (without {_it(effects)} {_change(label, p, effects.without_regions)})"
+            f"{_places(effects.regions)} (without {_it(effects.regions)} {_change(label, p, effects.without_regions)})"
         )
     elif effects.without_picture is not None and p - effects.without_picture >= SMALL:
         grounds.append(f"the picture as a whole (without it {_change(label, p, effects.without_picture)})")
@@ -81,8 +81,8 @@ def _minor(part: str, label: str, before: float, after: float) -> str:
     return f"the {part} matters little (without it {number(after)})"
 
 
-def _it(effects: Effects) -> str:
-    return "it" if len({place(region) for region in effects.regions}) == 1 else "them"
+def _it(regions: Sequence[Region]) -> str:
+    return "it" if len({place(region) for region in regions}) == 1 else "them"
 
 
 def _words(words: Sequence[Span]) -> str:

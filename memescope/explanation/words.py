@@ -1,11 +1,12 @@
 """How much each word of a text moves an answer: take it out, answer again, compare the log-odds.
 
-Occlusion as in Zeiler and Fergus 2014 and Li, Monroe and Jurafsky 2016 ("erasure"): it asks only for the model's answers,
-so every family can use it, and the numbers are measured, not estimated.
+Occlusion as in Zeiler and Fergus 2014 and Li, Monroe and Jurafsky 2016 ("erasure"): it asks only for the model's
+answers, so every family can use it, and the numbers are measured, not estimated.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ class Word:
 def split_words(text: str) -> list[Word]:
     """The words of a text in order, in any script; punctuation and spaces belong to none.
 
-    Letters carry their combining marks (Devanagari vowels, Arabic points) and apostrophes or hyphens between letters.
+    Letters carry their combining marks (Devanagari vowels, Arabic points) and apostrophes or hyphens between letters; 12:47 is a word.
     Chinese, Japanese, Thai and other scripts without spaces are cut into pieces of two letters. Addresses, handles and
     hashtags stay whole; an emoji is a word.
     """
@@ -69,7 +70,7 @@ def _plain_words(text: str, start: int, end: int) -> list[Word]:
             here = text[stop]
             if _continues(here):
                 stop += 1
-            elif kind == "word" and here in _INSIDE and stop + 1 < end and _kind(text[stop + 1]) == "word":
+            elif kind == "word" and stop + 1 < end and _joins(text[stop - 1], here, text[stop + 1]):
                 stop += 2
             elif kind != "symbol" and _kind(here) == kind and (kind == "word" or letters < UNSPACED_RUN):
                 stop, letters = stop + 1, letters + 1
@@ -90,6 +91,12 @@ def _kind(character: str) -> str:
     return "symbol" if category == "So" else "other"
 
 
+def _joins(before: str, mark: str, after: str) -> bool:
+    if mark in ".,:":
+        return before.isdigit() and after.isdigit()
+    return mark in _INSIDE and _kind(after) == "word"
+
+
 def _continues(character: str) -> bool:
     return unicodedata.category(character)[0] == "M" or character in _JOINERS or 0x1F3FB <= ord(character) <= 0x1F3FF
 
@@ -100,7 +107,7 @@ def pieces(text: str, limit: int = MAX_UNITS) -> list[Word]:
     if len(words) <= limit:
         return words
     bounds = np.linspace(0, len(words), limit + 1).round().astype(int)
-    runs = [(words[a].start, words[b - 1].end) for a, b in zip(bounds, bounds[1:], strict=False)]
+    runs = [(words[a].start, words[b - 1].end) for a, b in itertools.pairwise(bounds)]
     return [Word(text[start:end], start, end) for start, end in runs]
 
 
