@@ -1,8 +1,8 @@
 """EfficientNet-lite0 in PyTorch: the reference the packaged ONNX graph is made from and tested against.
 
 Tan and Le 2019 (EfficientNet, table 1) with the "lite" changes its authors published in 2020: no squeeze-and-
-excitation, ReLU6 in place of swish, stem and head widths not scaled. Padding is TensorFlow's SAME (more on the right and
-bottom when it is odd), batch norm has epsilon 1e-3: the published weights come from TensorFlow.
+excitation, ReLU6 in place of swish, stem and head widths not scaled. Padding is TensorFlow's SAME (more on the right
+and bottom when it is odd), batch norm has epsilon 1e-3: the published weights come from TensorFlow.
 
 Shape letters: `b` batch, `c` channels, `h w` picture or grid.
 """
@@ -113,7 +113,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def load_reference(path: str | Path) -> EfficientNetLite0:
-    """The model with the published ImageNet weights: a state dict whose names have leading underscores, loaded strictly."""
+    """The model with the published ImageNet weights: a state dict whose names begin with underscores, read strictly."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     model = EfficientNetLite0()
     model.load_state_dict(

@@ -1,9 +1,10 @@
 """ONNX graphs of the packaged encoders, built from plain numpy weights: a BERT encoder and EfficientNet-lite.
 
-Weights are stored small and cast to float32 inside the graph; ONNX Runtime folds the cast once when it loads. Matrices of
-the BERT encoder are int8 with a scale for each column and 32 rows, its word table int8 with a scale for each row;
-convolutions are float16. All arithmetic is float32, so a text's numbers do not depend on its batch mates (int8 arithmetic
-would make them: activations get one scale for the whole batch, and a rounding may flip with the order of a sum).
+Weights are stored small and cast to float32 inside the graph; ONNX Runtime folds the cast once when it loads.
+Matrices of the BERT encoder are int8 with a scale for each column and 32 rows, its word table int8 with a scale for
+each row; convolutions are float16. All arithmetic is float32, so a text's numbers do not depend on its batch mates
+(int8 arithmetic would make them: activations get one scale for the whole batch, and a rounding may flip with the order
+of a sum).
 
 Shape letters: `b` batch, `t` tokens, `d` width, `h w` grid rows and columns, `c` channels.
 """

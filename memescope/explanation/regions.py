@@ -37,8 +37,8 @@ def explain_regions(
     """A weight for each place, float64 (g, g), and the few rectangles that speak most for the answer, strongest first.
 
     `score` gives the log-odds of the answer, shape (m,), for pooled vectors (m, d). A place's weight is the log-odds
-    lost when it alone is taken out; a rectangle's weight is measured again with all its places taken out. Rectangles that
-    then lose less than `least` are left out.
+    lost when it alone is taken out; a rectangle's weight is measured again with all its places taken out. Rectangles
+    that then lose less than `least` are left out.
     """
     g = grid.shape[0]
     whole = np.zeros((1, g, g), bool)
@@ -105,5 +105,5 @@ def heat(regions: list[Region], height: int, width: int) -> np.ndarray:
         np.maximum(area, np.float32(max(region.weight, 0.0)), out=area)
     if raster.max() > 0:
         raster = cv2.GaussianBlur(raster, (0, 0), 6, borderType=cv2.BORDER_REPLICATE)
-        raster /= raster.max()
+        raster = raster / raster.max()
     return np.clip(cv2.resize(raster, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
