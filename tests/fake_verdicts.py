@@ -32,6 +32,7 @@ TECHNIQUES = [
     "doubt",
     "whataboutism",
 ]
+HALVES = [Region(0, 0, 1, 0.5, 1.5), Region(0, 0.5, 1, 0.5, -0.5)]
 POLICY = "harmful: “harmful” at 70 % or more is flagged"
 
 

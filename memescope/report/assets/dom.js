@@ -20,13 +20,16 @@ function filled(element, attributes, children) {
     else if (name === "style") for (const [property, to] of Object.entries(value)) element.style.setProperty(property, to);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...present(children));
   return element;
 }
 
 function replace(element, ...children) {
-  element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(...present(children));
 }
+
+// Children that are not there (null, undefined, false) are left out; lists of children stand for their members.
+const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
 const number = (n) => n.toLocaleString("en");
 const plural = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;

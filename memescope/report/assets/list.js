@@ -81,7 +81,8 @@ function rowElement(row, at) {
     onclick: () => openMeme(row, shown), onfocus: () => activate(at) },
     h("span", { class: "hidden" }, `${STATE_NAMES[row.state]}. `),
     h("span", textOf(row, { class: row.text || row.read ? "text" : "text none" }), summary.slice(0, 400)));
-  return h("li", { class: `row ${row.state}`, "aria-setsize": shown.length, "aria-posinset": at + 1, "data-index": row.index },
+  return h("li", { class: `row ${row.state}`, "aria-setsize": shown.length, "aria-posinset": at + 1, "data-index": row.index,
+    onclick: (event) => { if (!event.target.closest("button") && getSelection().isCollapsed) openMeme(row, shown); } },
     pictureButton(row, at === Math.max(0, active) ? "0" : "-1"),
     h("div", { class: "row-body" },
       h("p", { class: "row-head" }, h("span", { class: `badge ${row.state}`, "aria-hidden": "true" }, STATE_NAMES[row.state]),
@@ -102,7 +103,10 @@ function pictureButton(row, tabindex, large) {
       if (revealed.has(row)) revealed.delete(row);
       else revealed.add(row);
       for (const one of document.querySelectorAll(`.picture[data-of="${row.index}"]`)) one.setAttribute("aria-pressed", String(revealed.has(row)));
-    }, "data-of": row.index }, h("img", { src: picture, alt: "", decoding: large ? "sync" : "async", draggable: "false" }));
+    }, "data-of": row.index }, h("img", { src: picture, alt: "", decoding: large ? "sync" : "async", draggable: "false", onload: large && ((event) => {
+    const { naturalWidth, naturalHeight } = event.target;
+    button.parentElement.style.setProperty("--aspect", naturalWidth / naturalHeight);
+  }) }));
   return button;
 }
 
@@ -116,6 +120,7 @@ function answerChips(row) {
     const label = answer.several ? `${words(task.name)}: ${answer.labels.length ? answer.labels.map((n) => words(task.labels[n])).join(", ") : "none"}`
       : task.positive ? words(task.labels[answer.labels[0]]) : `${words(task.name)}: ${words(task.labels[answer.labels[0]])}`;
     return h("li", { class: `answer ${answer.unsure ? "unsure" : ""}` }, h("span", { class: "answer-name" }, label),
+      answer.unsure ? null : probabilityBar(answer.confidence, "chosen"),
       h("span", { class: "answer-p" }, answer.unsure ? "not sure" : percent(answer.confidence)));
   });
   if (entries.length > 5) chips.push(h("li", { class: "answer more" }, `+ ${entries.length - 5}`));
@@ -143,9 +148,9 @@ function focusRow(at) {
   const i = itemOf(at);
   const top = $("rows").getBoundingClientRect().top + offsets[i];
   const bottom = top + offsets[i + 1] - offsets[i];
-  const margin = 12;
-  if (top < margin) window.scrollBy(0, top - margin);
-  else if (bottom > window.innerHeight - margin) window.scrollBy(0, bottom - window.innerHeight + margin);
+  const above = document.querySelector(".results-head").offsetHeight + 4, below = window.innerHeight - 8;
+  if (top < above) window.scrollBy(0, top - above);
+  else if (bottom > below) window.scrollBy(0, bottom - below);
   if (!made.has(i)) place(i);
   activate(at);
   made.get(i).querySelector(".open").focus({ preventScroll: true });

@@ -16,7 +16,6 @@ function change(some) {
   Object.assign(state, some);
   if (!state.task) Object.assign(state, { label: -1, low: 0, high: 100 });
   drawControls();
-  drawTiles();
   drawList();
   drawStatus();
 }
@@ -42,6 +41,7 @@ function drawControls() {
   $("active-filters").textContent = count ? `${count} on` : "";
   $("reset").disabled = !count && state.sort === "urgency";
   $("sort-hint").textContent = sortHint();
+  for (const button of document.querySelectorAll(".tile")) button.setAttribute("aria-pressed", String(button.dataset.show === state.show));
   for (const button of document.querySelectorAll(".multiple")) button.setAttribute("aria-pressed", String(button.dataset.task === state.task));
 }
 
@@ -54,8 +54,7 @@ function facet(task) {
 
 function reveal() {
   const on = document.body.classList.toggle("revealed");
-  $("reveal").setAttribute("aria-pressed", String(on));
-  $("reveal").firstChild.textContent = on ? "Hide all pictures " : "Show all pictures ";
+  for (const button of document.querySelectorAll(".reveal")) button.setAttribute("aria-pressed", String(on));
   if (!on) {
     revealed.clear();
     for (const one of document.querySelectorAll(".picture[aria-pressed]")) one.setAttribute("aria-pressed", "false");
@@ -109,7 +108,12 @@ function wire() {
   });
   on("search", "input", (event) => change({ search: event.target.value }));
   on("reset", "click", () => change(defaults()));
-  on("reveal", "click", reveal);
+  for (const button of document.querySelectorAll(".reveal")) button.addEventListener("click", reveal);
+  on("to-filters", "click", () => {
+    $("filters").open = true;
+    $("browse").scrollIntoView();
+    $("search").focus({ preventScroll: true });
+  });
   on("keys", "click", openHelp);
   on("detail", "close", () => {
     const at = shown.indexOf(opened.row);

@@ -51,7 +51,7 @@ function hatching() {
 function countBars(items) {
   const top = Math.max(1, ...items.map((item) => item.n));
   return h("ul", { class: "counts" }, items.map((item) =>
-    h("li", {}, h("button", { type: "button", class: "count", "aria-pressed": String(Boolean(item.pressed)), onclick: item.onclick, title: item.note },
+    h("li", {}, h("button", { type: "button", class: "count", "aria-pressed": item.pressed === undefined ? null : String(item.pressed), onclick: item.onclick, title: item.note },
       h("span", { class: "count-name" }, item.name),
       h("span", { class: "count-n" }, number(item.n)),
       s("svg", { class: "count-bar", viewBox: "0 0 100 3", preserveAspectRatio: "none", "aria-hidden": "true" },

@@ -2,6 +2,7 @@
 
 function drawSummary() {
   drawByline();
+  drawTiles();
   drawOverview();
   drawTasks();
   drawErrors();
@@ -26,6 +27,11 @@ function duration(seconds) {
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+// Bring the list into view when little of it is.
+function toList() {
+  if ($("memes").getBoundingClientRect().top > window.innerHeight * 0.6) $("browse").scrollIntoView();
+}
+
 const countOf = (test) => rows.reduce((n, row) => n + (test(row) ? 1 : 0), 0);
 
 function drawTiles() {
@@ -38,7 +44,7 @@ function drawTiles() {
     ["duplicate", "In duplicates", countOf((row) => row.cluster !== null), "duplicate"],
   ];
   replace($("tiles"), tiles.map(([show, name, n, kind]) =>
-    h("button", { type: "button", class: `tile ${kind}`, "aria-pressed": String(state.show === show), onclick: () => change({ show }) },
+    h("button", { type: "button", class: `tile ${kind}`, "data-show": show, onclick: () => { change({ show }); toList(); } },
       h("span", { class: "tile-n" }, number(n)), h("span", { class: "tile-name" }, name))));
 }
 
@@ -58,10 +64,10 @@ function drawOverview() {
         : "No meme appears more than once."),
       h("p", { class: "hint" }, `In ${plural(unsure, "meme", "memes")} the model is not sure of at least one answer.`)),
     h("figure", { class: "panel plot" }, h("figcaption", {}, "Languages"),
-      languages.length ? countBars(languages.slice(0, 6).map(([code, n]) => ({
-        name: nameOfLanguage(code), n, pressed: false, onclick: () => change({ language: code || "und" }),
+      languages.length ? countBars(languages.slice(0, 8).map(([code, n]) => ({
+        name: nameOfLanguage(code), n, onclick: () => { change({ language: code || "und" }); toList(); },
       }))) : h("p", { class: "hint" }, "No memes."),
-      languages.length > 6 ? h("p", { class: "hint" }, `and ${languages.length - 6} more, in the filter`) : null));
+      languages.length > 8 ? h("p", { class: "hint" }, `and ${languages.length - 8} more, in the filter`) : null));
 }
 
 const share = (n) => (rows.length ? percent(n / rows.length) : "–");
@@ -105,9 +111,9 @@ function drawTasks() {
       const line = `${number(labels[most]?.n ?? 0)} ${words(task.labels[most] ?? "")}`;
       const inWords = `${words(task.name)}: ${number(answered)} answered, ${line}, not sure of ${number(notSure)}`;
       return h("li", {}, h("button", { type: "button", class: "multiple", title: task.definition, "aria-pressed": String(state.task === task.name),
-        "data-task": task.name, onclick: () => { change({ task: state.task === task.name ? "" : task.name, label: -1 }); $("memes").scrollIntoView(); } },
+        "data-task": task.name, onclick: () => { change({ task: state.task === task.name ? "" : task.name, label: -1 }); toList(); } },
         h("span", { class: "multiple-name" }, words(task.name)), histogram(sure, unsure, inWords),
-        h("span", { class: "multiple-line", "aria-hidden": "true" }, line, notSure ? h("span", { class: "muted" }, ` · ${number(notSure)} not sure`) : null)));
+        h("span", { class: "multiple-line", "aria-hidden": "true" }, line, notSure ? h("span", { class: "muted" }, `${number(notSure)} not sure`) : null)));
     })));
 }
 
