@@ -1,0 +1,199 @@
+"""`evaluate`: one model on one split of a prepared set, beside baselines fitted in the same run.
+
+A meme whose picture cannot be read is an error: it is named, and left out of every figure, as no system can read it.
+Memes go through the model in batches, so memory does not grow with the pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from memescope.datasets import read_split, split_hash
+from memescope.errors import MemescopeError, UsageError
+from memescope.evaluation.baselines import answer_baselines
+from memescope.evaluation.cache import Cache, content_key
+from memescope.evaluation.identity import Identity, Progress, identify, seen
+from memescope.evaluation.intervals import RESAMPLES, clusters
+from memescope.evaluation.predictions import MODEL, Row, Said, rounded, rows_of
+from memescope.evaluation.results import Evaluation
+from memescope.evaluation.score import score
+from memescope.meme import Meme, Reading
+from memescope.perception.pictures import open_picture
+from memescope.taxonomy import Task, load_taxonomy
+
+Text = Literal["given", "ocr"]
+BATCH = 32
+
+
+class Model(Protocol):
+    """What `evaluate` needs of a model. `card` may state its `precision`; float32 is the default."""
+
+    name: str
+    version: str
+    tasks: tuple[str, ...]
+    card: Mapping[str, Any]
+
+    def answer(self, memes: Sequence[Meme]) -> list[Reading]:
+        """One Reading for each meme."""
+        ...
+
+
+def evaluate(
+    model: Model,
+    data: str | Path,
+    *,
+    split: str = "test",
+    text: Text = "given",
+    seed: int = 0,
+    limit: int | None = None,
+    baselines: bool = True,
+    resamples: int = RESAMPLES,
+    progress: Progress = lambda stage, done, total: None,
+) -> Evaluation:
+    """Measure `model` on a split of the prepared set in the folder `data`.
+
+    `text="ocr"` gives every system the text our OCR reads from the picture instead of the set's own. `limit` takes that
+    many rows, spread evenly over the split. Without a train split, or when the train split itself is measured, there
+    are neither baselines nor clean figures. `seed` fixes folds, resamples and simulations.
+
+    Raises `UsageError` for a set without the split, for one that shares no task with the model, and when no row can be
+    read.
+    """
+    memes = read_split(data, split)
+    if limit is not None and limit < len(memes):
+        memes = [memes[i] for i in np.linspace(0, len(memes) - 1, limit).round().astype(int)]
+    there = {task for meme in memes for task in meme.labels}
+    taxonomy = load_taxonomy()
+    tasks = [taxonomy[name] for name in taxonomy.tasks if name in there and name in model.tasks]
+    if not tasks:
+        raise UsageError(
+            f"{data}: the {split} split is labelled for {', '.join(sorted(there)) or 'nothing'}; "
+            f"{model.name} answers {', '.join(model.tasks)}: nothing to measure"
+        )
+    identities = identify(memes, progress)
+    errors = {meme.id: identity.error for meme, identity in zip(memes, identities, strict=True) if identity.error}
+    usable = [(meme, identity) for meme, identity in zip(memes, identities, strict=True) if not identity.error]
+    if text == "ocr":
+        usable = read_texts(usable, progress)
+    readings: list[Reading] = []
+    answered: list[tuple[Meme, Identity]] = []
+    for start in range(0, len(usable), BATCH):
+        batch = usable[start : start + BATCH]
+        for pair, reading in zip(batch, _answer(model, [meme for meme, _ in batch]), strict=True):
+            if isinstance(reading, MemescopeError):
+                errors[pair[0].id] = str(reading)
+            else:
+                readings.append(reading)
+                answered.append(pair)
+        progress(f"{model.name} answers", min(start + BATCH, len(usable)), len(usable))
+    if not answered:
+        raise UsageError(f"{data}: none of the {len(memes)} memes could be answered; the first error: {_first(errors)}")
+    rows = _rows([m for m, _ in answered], [i for _, i in answered], readings, tasks)
+    _add_training(rows, answered, Path(data), split, tasks, baselines, seed, progress)
+    metrics = {
+        "model": model.name,
+        "model_version": model.version,
+        "precision": model.card.get("precision", "float32"),
+        "data": Path(data).resolve().name,
+        "split": split,
+        "split_hash": split_hash(memes),
+        "text": text,
+        "seed": seed,
+        "resamples": resamples,
+        "taxonomy": taxonomy.version,
+        "rows": len(memes),
+        "errors": errors,
+        "unanswered_tasks": sorted(there - {task.name for task in tasks}),
+    }
+    return Evaluation(metrics | score(rows, tasks, seed=seed, resamples=resamples, progress=progress), rows)
+
+
+def read_texts(pairs: Sequence[tuple[Meme, Identity]], progress: Progress) -> list[tuple[Meme, Identity]]:
+    """The memes with the text our OCR reads and the language found in it; readings are kept by picture and engine."""
+    from memescope.perception.language import detect
+    from memescope.perception.ocr import load_ocr
+
+    engine, cache = load_ocr(), Cache("ocr")
+    result = []
+    for done, (meme, identity) in enumerate(pairs, 1):
+        key = content_key(engine.version, identity.picture)
+        stored = cache.get([key])
+        if key not in stored:
+            stored[key] = engine.read(open_picture(meme.image)).text.encode()
+            cache.put(stored)
+        text = stored[key].decode()
+        result.append((replace(meme, text=text, lang=detect(text)), identity))
+        progress("read text", done, len(pairs))
+    return result
+
+
+def _answer(model: Model, memes: Sequence[Meme]) -> list[Reading | MemescopeError]:
+    """Readings; where a batch fails its memes are asked one by one, and one that fails again gives its error."""
+    # Labels, rationale and meta stay here: a model sees what a scan would show it.
+    shown = [Meme(meme.image, meme.text, meme.id, meme.lang, aspect=meme.aspect) for meme in memes]
+    try:
+        return list(model.answer(shown))
+    except MemescopeError as error:
+        if len(memes) == 1:
+            return [error]
+        return [one for meme in memes for one in _answer(model, [meme])]
+
+
+def _rows(
+    memes: Sequence[Meme], identities: Sequence[Identity], readings: Sequence[Reading], tasks: Sequence[Task]
+) -> list[Row]:
+    numbers = clusters([identity.keys for identity in identities])
+    rows = []
+    for meme, number, reading in zip(memes, numbers, readings, strict=True):
+        mine = [task.name for task in tasks if task.name in meme.labels]
+        missing = [name for name in mine if name not in reading.answers]
+        if missing:
+            raise MemescopeError(f"the model lists {', '.join(missing)} among its tasks but gave {meme.id!r} no answer")
+        answers = {name: reading.answers[name] for name in mine}
+        model = {name: Said(a.label, rounded(a.probabilities), a.abstain) for name, a in answers.items()}
+        rows.append(Row(meme.id, int(number), (), {name: meme.labels[name] for name in mine}, {MODEL: model}))
+    return rows
+
+
+def _add_training(
+    rows: list[Row],
+    answered: Sequence[tuple[Meme, Identity]],
+    data: Path,
+    split: str,
+    tasks: Sequence[Task],
+    baselines: bool,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Note in each row what it shares with the train split, and what the baselines fitted on that say."""
+    if split == "train" or not (data / "train.jsonl").is_file():
+        return
+    train = read_split(data, "train")
+    known = identify(train, progress)
+    for row, kinds in zip(rows, seen([identity for _, identity in answered], known), strict=True):
+        row.seen = kinds
+    if not baselines:
+        return
+    whole = [(meme, identity) for meme, identity in zip(train, known, strict=True) if not identity.error]
+    said = answer_baselines(
+        tasks,
+        [meme for meme, _ in whole],
+        [meme for meme, _ in answered],
+        [identity for _, identity in whole],
+        [identity for _, identity in answered],
+        seed=seed,
+        progress=progress,
+    )
+    for name, by_task in said.items():
+        for task, answers in by_task.items():
+            for i in rows_of(rows, task, MODEL):
+                rows[i].answers.setdefault(name, {})[task] = answers[i]
+
+
+def _first(errors: Mapping[str, str | None]) -> str:
+    return next((f"{name}: {error}" for name, error in errors.items()), "none")

@@ -1,0 +1,101 @@
+"""Which rows are the same meme: by picture bytes, decoded pixels, normalised text, or the dataset's own parallel id.
+
+Two uses: rows that share a key count once in intervals (`intervals.clusters`), and test rows that share one with the
+training split are left out of the clean figures (`seen`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memescope.errors import PictureError
+from memescope.evaluation.cache import Cache
+from memescope.meme import Meme
+from memescope.perception.pictures import MAX_BYTES, Picture, open_picture
+
+Key = tuple[str, str]
+"""(kind, value); kinds: `bytes`, `pixels`, `text`, `parallel`."""
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total)."""
+PARALLEL = "meme_id"
+"""The `meta` field that names one meme in several languages."""
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a row is known by. `picture` is the SHA-256 of the file's bytes; `error` says why it could not be read."""
+
+    keys: tuple[Key, ...]
+    picture: str = ""
+    error: str | None = None
+
+
+def normal_text(text: str) -> str:
+    """Letters, marks and digits of the text, compatibility forms and case folded, one space between words."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded)
+    return re.sub(r" +", " ", kept).strip()
+
+
+def pixel_key(picture: Picture) -> str:
+    """SHA-256, in hex, of the decoded pixels and their shape."""
+    return hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes()).hexdigest()
+
+
+def identify(memes: Sequence[Meme], progress: Progress = lambda stage, done, total: None) -> list[Identity]:
+    """The identity of each meme of a prepared set. Pixels are hashed once and kept in the cache by file content.
+
+    A picture that cannot be read gives an `Identity` with its `error`, known by its text alone.
+    """
+    cache = Cache("pixels")
+    found: list[Identity] = []
+    for start in range(0, len(memes), _BATCH):
+        batch = memes[start : start + _BATCH]
+        digests = [_file_digest(Path(meme.image)) for meme in batch]
+        known = cache.get(digest for digest, _ in digests)
+        fresh: dict[str, bytes] = {}
+        for meme, (digest, error) in zip(batch, digests, strict=True):
+            if not error and digest not in known:
+                try:
+                    known[digest] = fresh[digest] = pixel_key(open_picture(meme.image)).encode()
+                except PictureError as cause:
+                    error = str(cause)
+            if error:
+                found.append(Identity(_text_keys(meme), error=error))
+            else:
+                keys: tuple[Key, ...] = (("bytes", digest), ("pixels", known[digest].decode()))
+                found.append(Identity(keys + _text_keys(meme), picture=digest))
+        cache.put(fresh)
+        progress("hash pictures", min(start + _BATCH, len(memes)), len(memes))
+    return found
+
+
+def seen(test: Sequence[Identity], train: Sequence[Identity]) -> list[tuple[str, ...]]:
+    """For each test row the kinds of key it shares with some training row; an empty tuple is a clean row."""
+    known = {key for identity in train for key in identity.keys}
+    return [tuple(dict.fromkeys(kind for kind, value in row.keys if (kind, value) in known)) for row in test]
+
+
+def _text_keys(meme: Meme) -> tuple[Key, ...]:
+    keys: list[Key] = []
+    if text := normal_text(meme.text):
+        keys.append(("text", text))
+    if PARALLEL in meme.meta:
+        keys.append(("parallel", f"{meme.source}:{meme.meta[PARALLEL]}"))
+    return tuple(keys)
+
+
+def _file_digest(path: Path) -> tuple[str, str | None]:
+    """(SHA-256 of the file, None), or ("", why it could not be read). Files too large for a picture are not read."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return "", f"{str(path)!r}: larger than {MAX_BYTES} bytes"
+        return hashlib.sha256(path.read_bytes()).hexdigest(), None
+    except OSError as error:
+        return "", f"{str(path)!r}: {error.strerror or error}"
