@@ -31,6 +31,8 @@ ENOUGH_SIDE = 1536
 """A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (much faster) as long as this longest side is left."""
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 64 * 2**20
+MAX_SCANS = 100
+"""Of a JPEG. Encoders make 10 or so; each may cost a pass over all pixels, however few bytes it has."""
 _BAND_PIXELS = 4_000_000
 _ORIENTATION = 0x0112
 _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -176,6 +178,10 @@ def _plugin(name: str) -> Callable[[IO[bytes]], Any]:
 def _decode(data: bytes, name: str, suffix: str) -> Picture:
     if name == "WEBP" and (size := webp_size(data)):
         _check_size(*size)
+    if name == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise PictureError(
+            f"JPEG of {scans} scans, over the limit of {MAX_SCANS} (made to keep a decoder busy?); not decoded"
+        )
     image = _plugin(name)(io.BytesIO(data))
     width, height = image.size
     _check_size(width, height)

@@ -1,0 +1,89 @@
+"""memescope data: bring in, look at and draw meme datasets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memescope.errors import UsageError
+
+data = typer.Typer(help="Bring in, look at and draw meme datasets.", no_args_is_help=True)
+
+
+@data.callback()
+def _data() -> None:
+    """Bring in, look at and draw meme datasets."""
+
+
+@data.command("synth")
+def synth_command(
+    out: Annotated[Path, typer.Argument(help="Folder to draw into; must be new or empty.")],
+    count: Annotated[int, typer.Option(min=0, help="Number of original memes.")] = 200,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same bytes.")] = 0,
+    lang: Annotated[
+        list[str] | None, typer.Option(help="Language of the captions; repeat for several. Default: all ten.")
+    ] = None,
+    near_duplicates: Annotated[int, typer.Option(min=0, help="Number of changed copies of originals.")] = 0,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How copies are changed, in turn; repeat for several: crop, recompress, rescale, watermark, border, "
+            "flip. Default: all but flip."
+        ),
+    ] = None,
+    confounders: Annotated[
+        int, typer.Option(min=0, help="Number of memes with an original's picture and other text, or the reverse.")
+    ] = 0,
+    broken: Annotated[bool, typer.Option("--broken", help="Add a folder of broken and hostile files.")] = False,
+    splits: Annotated[bool, typer.Option("--splits", help="Also write train, val and test.jsonl (70/10/20).")] = False,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size in pixels. Default: 500 to 900 each way.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Draw harmless memes with known truth: captions in ten languages, near-duplicates, confounders, broken files.
+
+    The folder is a prepared set: truth.jsonl says of every file what is lettered on it, its labels and how it was made.
+
+    Example: memescope data synth drawn --count 50 --lang en --lang hi --near-duplicates 10 --broken
+    """
+    from memescope.curation.synth import USUAL_CHANGES, synth
+
+    def progress(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            print(f"drawn {done} of {total}", file=sys.stderr)
+
+    rows = synth(
+        out,
+        count,
+        seed,
+        languages=lang or (),
+        near_duplicates=near_duplicates,
+        changes=change or USUAL_CHANGES,
+        confounders=confounders,
+        broken=broken,
+        splits=splits,
+        size=_size(size) if size else None,
+        progress=progress,
+    )
+    kinds = Counter(row["meta"]["kind"] for row in rows)
+    if as_json:
+        print(json.dumps({"out": str(out), "truth": str(out / "truth.jsonl"), "files": len(rows), "kinds": kinds}))
+    else:
+        print(f"{len(rows)} files in {out}: " + ", ".join(f"{number} {kind}" for kind, number in kinds.items()))
+        print(f"truth: {out / 'truth.jsonl'}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise UsageError(f"--size: expected WIDTHxHEIGHT in pixels, such as 600x400, found {text!r}") from None
+    if not (200 <= width <= 4000 and 200 <= height <= 4000):
+        raise UsageError(f"--size: expected 200 to 4000 pixels each way, found {width}x{height}")
+    return width, height
