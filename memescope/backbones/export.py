@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from memescope.backbones.packaged import ASSETS, MAX_TOKENS, SIZE
+from memescope.backbones.base import MAX_TOKENS
+from memescope.backbones.packaged import ASSETS, EfficientNetLite0
 from memescope.errors import MemescopeError, MissingExtra
 
 SOURCES: dict[str, dict[str, str]] = {
@@ -79,7 +80,7 @@ def efficientnet_lite0() -> bytes:
 
     state = load_reference(source("effnet-lite0")).state_dict()
     weights = {name: value.numpy() for name, value in state.items()}
-    return efficientnet(weights, SIZE).SerializeToString(deterministic=True)
+    return efficientnet(weights, EfficientNetLite0.size).SerializeToString(deterministic=True)
 
 
 def tokenizer() -> bytes:

@@ -1,34 +1,36 @@
-"""`load_text_encoder` and `load_vision_encoder`: a packaged encoder by its name."""
+"""`load_text_encoder` and `load_vision_encoder`: a packaged encoder by its name, any other by hub id or folder."""
 
 from __future__ import annotations
 
 from functools import cache
 
 from memescope.backbones.protocols import TextEncoder, VisionEncoder
-from memescope.errors import UsageError
 
 
 @cache
-def load_text_encoder(name: str = "minilm", threads: int = 1) -> TextEncoder:
-    """The text encoder of a packaged name; one for each name and thread count of this process.
+def load_text_encoder(name: str = "minilm", threads: int = 1, device: str = "cpu") -> TextEncoder:
+    """The encoder of a packaged name, a hub id (`sentence-transformers/all-mpnet-base-v2`) or a folder.
 
-    Raises `UsageError` for a name that is not known.
+    One for each combination of arguments and process. `threads` counts for packaged encoders and `device` for the
+    others, whose threads are PyTorch's. Raises `MissingExtra` where the extra `train` is needed and absent, and
+    `MemescopeError` for a model that cannot be read.
     """
     from memescope.backbones.packaged import TEXT
 
-    if name not in TEXT:
-        raise UsageError(f"text encoder {name!r} is not known; packaged: {', '.join(TEXT)}")
-    return TEXT[name](threads)
+    if name in TEXT:
+        return TEXT[name](threads)
+    from memescope.backbones.hub import HubText
+
+    return HubText(name, device)
 
 
 @cache
-def load_vision_encoder(name: str = "effnet-lite0", threads: int = 1) -> VisionEncoder:
-    """The vision encoder of a packaged name; one for each name and thread count of this process.
-
-    Raises `UsageError` for a name that is not known.
-    """
+def load_vision_encoder(name: str = "effnet-lite0", threads: int = 1, device: str = "cpu") -> VisionEncoder:
+    """The encoder of a packaged name, a hub id (`openai/clip-vit-base-patch32`) or a folder; see `load_text_encoder`."""
     from memescope.backbones.packaged import VISION
 
-    if name not in VISION:
-        raise UsageError(f"vision encoder {name!r} is not known; packaged: {', '.join(VISION)}")
-    return VISION[name](threads)
+    if name in VISION:
+        return VISION[name](threads)
+    from memescope.backbones.hub import HubVision
+
+    return HubVision(name, device)
