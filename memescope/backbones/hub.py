@@ -27,9 +27,9 @@ TOWERS = {
 class HubText(TextFeatures):
     """A transformers text encoder with a fast tokenizer.
 
-    BERT, RoBERTa, XLM-R, DeBERTa, E5 ...: `pooled` is the mean of the token states. CLIP and SigLIP: the text tower's own
-    pooled state, before projection. Both are scaled to length 1. Texts are cut after 256 tokens, or fewer where the model
-    takes fewer. Prefixes such as E5's "query: " are the caller's.
+    BERT, RoBERTa, XLM-R, DeBERTa, E5 ...: `pooled` is the mean of the token states. CLIP and SigLIP: the text tower's
+    own pooled state, before projection. Both are scaled to length 1. Texts are cut after 256 tokens, or fewer where
+    the model takes fewer. Prefixes such as E5's "query: " are the caller's.
     """
 
     def __init__(self, name: str, device: str = "cpu") -> None:
@@ -42,9 +42,7 @@ class HubText(TextFeatures):
                 name, use_safetensors=True, dtype="float32"
             )
         if not tokenizer.is_fast:
-            raise UsageError(
-                f"text encoder {name!r}: its tokenizer is not a fast one, so it gives no character offsets"
-            )
+            raise UsageError(f"text encoder {name!r}: its tokenizer is a slow one, which gives no character offsets")
         config = self._model.config
         if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
             raise UsageError(f"text encoder {name!r}: a {config.model_type} model is not a plain encoder")
@@ -131,8 +129,8 @@ def _readable(what: str, name: str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise MemescopeError(
-            f"{what} {name!r} cannot be read: {first}\nexpected a packaged name (memescope models list), a folder, or a hub "
-            f"id with safetensors weights that is in the hub's cache or can be reached: hf download {name}"
+            f"{what} {name!r} cannot be read: {first}\nexpected a packaged name (memescope models list), a folder, "
+            f"or a hub id with safetensors weights that is in the hub's cache or can be reached: hf download {name}"
         ) from None
 
 

@@ -45,8 +45,8 @@ def split_words(text: str) -> list[Word]:
     """The words of a text in order, in any script; punctuation and spaces belong to none.
 
     Letters carry their combining marks (Devanagari vowels, Arabic points) and apostrophes or hyphens between letters;
-    12:47 is a word. Chinese, Japanese, Thai and other scripts without spaces are cut into pieces of two letters. Addresses,
-    handles and hashtags stay whole; an emoji is a word.
+    12:47 is a word. Chinese, Japanese, Thai and other scripts without spaces are cut into pieces of two letters.
+    Addresses, handles and hashtags stay whole; an emoji is a word.
     """
     words: list[Word] = []
     at = 0
