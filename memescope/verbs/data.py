@@ -41,9 +41,9 @@ def synth_command(
     ] = 0,
     broken: Annotated[bool, typer.Option("--broken", help="Add a folder of broken and hostile files.")] = False,
     splits: Annotated[bool, typer.Option("--splits", help="Also write train, val and test.jsonl (70/10/20).")] = False,
-    size: Annotated[
-        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size in pixels. Default: 500 to 900 each way.")
-    ] = None,
+    sides: Annotated[
+        str, typer.Option(metavar="LOW-HIGH", help="Width and height in pixels lie between these.")
+    ] = "500-900",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Draw harmless memes with known truth: captions in ten languages, near-duplicates, confounders, broken files.
@@ -68,7 +68,7 @@ def synth_command(
         confounders=confounders,
         broken=broken,
         splits=splits,
-        size=_size(size) if size else None,
+        sides=_sides(sides),
         progress=progress,
     )
     kinds = Counter(row["meta"]["kind"] for row in rows)
@@ -79,11 +79,9 @@ def synth_command(
         print(f"truth: {out / 'truth.jsonl'}")
 
 
-def _size(text: str) -> tuple[int, int]:
+def _sides(text: str) -> tuple[int, int]:
     try:
-        width, height = (int(part) for part in text.lower().split("x"))
+        low, high = (int(part) for part in text.split("-"))
     except ValueError:
-        raise UsageError(f"--size: expected WIDTHxHEIGHT in pixels, such as 600x400, found {text!r}") from None
-    if not (200 <= width <= 4000 and 200 <= height <= 4000):
-        raise UsageError(f"--size: expected 200 to 4000 pixels each way, found {width}x{height}")
-    return width, height
+        raise UsageError(f"--sides: expected LOW-HIGH in pixels, such as 500-900, found {text!r}") from None
+    return low, high

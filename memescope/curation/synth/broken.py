@@ -57,7 +57,7 @@ def broken_files(folder: str | Path) -> dict[str, Expectation]:
 
 
 def _meme() -> Any:
-    return draw(design("broken", "bright", (_WIDTH, _HEIGHT), "bar"), *TEXT)[0]
+    return draw(design("broken", (_WIDTH, _HEIGHT), "bright", "bar"), *TEXT)[0]
 
 
 def _saved(image: Any, form: str, **options: Any) -> bytes:

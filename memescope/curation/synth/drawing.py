@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 SPLIT_SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 QUALITY = 88
+SIDES = (500, 900)
+"""Shortest and longest side of a drawn meme, unless asked for others."""
 
 
 def jpeg(image: Image.Image, quality: int = QUALITY) -> bytes:
@@ -37,7 +39,7 @@ def jpeg(image: Image.Image, quality: int = QUALITY) -> bytes:
 def draw_meme(text: str, seed: int | str = 0, size: tuple[int, int] | None = None, layout: str | None = None) -> bytes:
     """One meme with any text as a JPEG file. A newline in the text parts the upper from the lower half."""
     top, _, bottom = text.partition("\n") if "\n" in text else _halves(text)
-    return jpeg(draw(design(str(seed), size=size, layout=layout), top, bottom)[0])
+    return jpeg(draw(design(str(seed), size or _size(f"size {seed}", SIDES), layout=layout), top, bottom)[0])
 
 
 def _halves(text: str) -> tuple[str, str, str]:
@@ -56,7 +58,7 @@ def synth(
     confounders: int = 0,
     broken: bool = False,
     splits: bool = False,
-    size: tuple[int, int] | None = None,
+    sides: tuple[int, int] = SIDES,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Draws memes into the folder `out` and returns the rows of its `truth.jsonl`.
@@ -64,17 +66,21 @@ def synth(
     `count` originals take turns through `languages` (all ten when empty). `near_duplicates` copies of originals are
     each changed in one of the `changes`, in turn. Every second of the `confounders` has an original's picture with
     another text, the others its text with another picture. `broken` adds the folder of `broken_files`. `splits` also
-    writes train, val and test, in which whatever comes from one original stays together. `size` (width, height) in
-    pixels; by default 500 to 900 each. `progress` is told (done, all).
+    writes train, val and test, in which whatever comes from one original stays together. Width and height are each
+    between the two `sides`, in pixels. `progress` is told (done, all).
 
     A row has `id, image, text, labels, lang, meta`, labels canonical, text as lettered; `meta` says `kind` (`original`,
     `near-duplicate`, `same-picture`, `same-text`, `broken`), `template`, `family` (the original's id) and, by kind,
     `duplicate_of` and `change`, `caption`, `mood`, or for broken files `expect`.
 
-    Raises `UsageError` for numbers below zero, an unknown language or change, or a folder that is not empty.
+    Raises `UsageError` for numbers out of range, an unknown language or change, or a folder that is not empty.
     """
     out = Path(out)
     langs = check_languages(list(languages))
+    if not 200 <= sides[0] <= sides[1] <= 4000:
+        raise UsageError(
+            f"sides: expected two numbers from 200 to 4000, the smaller first, found {sides[0]}, {sides[1]}"
+        )
     _check(out, {"count": count, "near_duplicates": near_duplicates, "confounders": confounders}, changes)
     (out / "images").mkdir(parents=True, exist_ok=True)
     total = count + near_duplicates + confounders
@@ -90,16 +96,17 @@ def synth(
     for number in range(count):
         rng = Random(f"{seed} meme {number}")
         words = caption(langs[number % len(langs)], rng)
-        plan = design(f"{seed} picture {number}", words.mood, size)
+        plan = design(f"{seed} picture {number}", _size(f"{seed} size {number}", sides), words.mood)
         row, data = _meme(f"m{number:05d}", "original", plan, words)
         originals.append((row, plan, words))
         keep(row, data)
+    mixed = Random(f"{seed} order").sample(originals, count)
     for number in range(near_duplicates):
         change = changes[number % len(changes)]
-        keep(*_near_duplicate(out, f"n{number:05d}", change, originals, Random(f"{seed} copy {number}")))
+        keep(*_near_duplicate(out, f"n{number:05d}", change, mixed[number % count][0], Random(f"{seed} copy {number}")))
     for number in range(confounders):
-        rng = Random(f"{seed} confounder {number}")
-        keep(*_confounder(f"c{number:05d}", number % 2 == 0, originals, rng, f"{seed} confounder {number}"))
+        original = mixed[-1 - number // 2 % count]
+        keep(*_confounder(f"c{number:05d}", number % 2 == 0, original, f"{seed} confounder {number}"))
     if broken:
         for name, expectation in broken_files(out / "broken").items():
             meta = {"kind": "broken", "expect": expectation.to_dict()}
@@ -111,6 +118,11 @@ def synth(
     if splits:
         _write_splits(out, [row for row in rows if row["meta"]["kind"] != "broken"], Random(f"{seed} splits"))
     return rows
+
+
+def _size(seed: str, sides: tuple[int, int]) -> tuple[int, int]:
+    rng = Random(seed)
+    return rng.randint(*sides), rng.randint(*sides)
 
 
 def _check(out: Path, numbers: dict[str, int], changes: Sequence[str]) -> None:
@@ -136,28 +148,23 @@ def _meme(identifier: str, kind: str, plan: Design, words: Caption) -> tuple[Row
     return row | {"lang": words.lang, "meta": meta}, jpeg(image)
 
 
-def _near_duplicate(
-    out: Path, identifier: str, change: str, originals: list[tuple[Row, Design, Caption]], rng: Random
-) -> tuple[Row, bytes]:
+def _near_duplicate(out: Path, identifier: str, change: str, row: Row, rng: Random) -> tuple[Row, bytes]:
     from PIL import Image
 
-    row = rng.choice(originals)[0]
     with Image.open(out / row["image"]) as image:
         changed = CHANGES[change](image.convert("RGB"), rng)
     meta = row["meta"] | {"kind": "near-duplicate", "duplicate_of": row["id"], "change": change}
     return row | {"id": identifier, "image": f"images/{identifier}.jpg", "meta": meta}, jpeg(changed)
 
 
-def _confounder(
-    identifier: str, same_picture: bool, originals: list[tuple[Row, Design, Caption]], rng: Random, seed: str
-) -> tuple[Row, bytes]:
-    original, plan, words = rng.choice(originals)
+def _confounder(identifier: str, same_picture: bool, of: tuple[Row, Design, Caption], seed: str) -> tuple[Row, bytes]:
+    original, plan, words = of
     if same_picture:
-        words = caption(words.lang, rng, plan.mood, unlike=words)
+        words = caption(words.lang, Random(seed), plan.mood, unlike=words)
     else:
         # Where the caption goes with both, the other mood: then an ironic one changes its meaning.
         mood = words.mood or ("gloomy" if plan.mood == "bright" else "bright")
-        plan = design(seed, mood, (plan.width, plan.height), plan.layout)
+        plan = design(seed, (plan.width, plan.height), mood, plan.layout)
     row, data = _meme(identifier, "same-picture" if same_picture else "same-text", plan, words)
     row["meta"] |= {"family": original["id"], "confounds": original["id"]}
     return row, data

@@ -42,17 +42,14 @@ class Design:
         return f"{self.scene}-{self.character}-{self.layout}"
 
 
-def design(
-    seed: str, mood: Mood | None = None, size: tuple[int, int] | None = None, layout: str | None = None
-) -> Design:
-    """A random design; what is given stays fixed. Sides are 500 to 900 px unless `size` (width, height) is given."""
+def design(seed: str, size: tuple[int, int], mood: Mood | None = None, layout: str | None = None) -> Design:
+    """A random design of `size` (width, height); a mood or layout that is given stays fixed."""
     rng = Random(f"design {seed}")
     chosen: Mood = rng.choice(("bright", "gloomy"))
     mood = mood or chosen
     feeling: Feeling = rng.choice(("happy", "happy", "calm") if mood == "bright" else ("sad", "sad", "surprised"))
-    wide, high = rng.randint(500, 900), rng.randint(500, 900)
     some, scene, who = rng.choice(list(LAYOUTS)), rng.choice(list(SCENES)), rng.choice(list(CHARACTERS))
-    width, height = size or (wide, high)
+    width, height = size
     return Design(layout or some, scene, who, mood, feeling, seed, width, height)
 
 
