@@ -91,8 +91,8 @@ def _rectangles(chances: np.ndarray, core: float, keep: float, growth: float) ->
             continue
         offset = across * down * growth / (2 * (across + down))
         across, down = across + 2 * offset, down + 2 * offset
-        if angle > 45:  # OpenCV's angles run up to 90 degrees: turn, so that "across" is the more level side
-            angle, across, down = angle - 90, down, across
+        if abs(angle) > 45:  # OpenCV releases differ in which side is the width
+            angle, across, down = float(angle - np.copysign(90, angle)), down, across
         found.append((_corners(centre, across, down, angle), score))
     return found
 

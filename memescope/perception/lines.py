@@ -65,22 +65,24 @@ class Extent:
         return shared / max(min(self.right - self.left, other.right - other.left), 1.0)
 
 
+def around(boxes: Sequence[np.ndarray]) -> np.ndarray:
+    """One box (4, 2) around some: the box itself if it is the only one, else the upright rectangle."""
+    if len(boxes) == 1:
+        return boxes[0]
+    extent = Extent.of(np.concatenate(boxes))
+    left, top, right, bottom = extent.left, extent.top, extent.right, extent.bottom
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+
+
 def rows_of_blocks(boxes: Sequence[np.ndarray], right_to_left: bool = False) -> list[list[int]]:
     """Indices of the boxes, (4, 2) each, in reading order: one list for each line of text, its pieces in order."""
     extents = [Extent.of(box) for box in boxes]
     row_of = _joined(extents, _same_row)
     rows: list[list[int]] = [sorted(row, key=lambda i: extents[i].left, reverse=right_to_left) for row in row_of]
-    row_extents = [Extent.of(np.concatenate([boxes[i] for i in row])) for row in rows]
+    row_boxes = [around([boxes[i] for i in row]) for row in rows]
+    row_extents = [Extent.of(box) for box in row_boxes]
     blocks = [sorted(block, key=lambda r: row_extents[r].top) for block in _joined(row_extents, _same_block)]
-    block_extents = [
-        Extent.of(
-            np.array(
-                [[e.left, e.top] for e in map(row_extents.__getitem__, b)]
-                + [[e.right, e.bottom] for e in map(row_extents.__getitem__, b)]
-            )
-        )
-        for b in blocks
-    ]
+    block_extents = [Extent.of(np.concatenate([row_boxes[r] for r in block])) for block in blocks]
     order: list[int] = []
     for level in _levels(block_extents):
         order += sorted(level, key=lambda b: block_extents[b].left, reverse=right_to_left)

@@ -11,15 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from memescope.perception.detector import TextDetector
-from memescope.perception.lines import Line, OcrResult, rows_of_blocks
+from memescope.perception.detector import TextBox, TextDetector
+from memescope.perception.lines import Line, OcrResult, around, rows_of_blocks
+from memescope.perception.other_scripts import ILLEGIBLE, OtherScripts, legibility, legible
 from memescope.perception.pictures import Picture
 from memescope.perception.recogniser import LineReader, Strip, cut
 from memescope.perception.runtime import DETECTOR, RECOGNISER, rapidocr_version
 from memescope.perception.scripts import script_of
+from memescope.perception.tesseract import fallback_languages, tesseract_state
 
 SURE = 0.5
-"""Strips read with less mean confidence are picture, not text."""
+"""Strips less legible than this are picture, not text."""
+READ_BY_DEFAULT = ("Latn", "Hani", "Jpan")
+RIGHT_TO_LEFT = ("Arab", "Hebr")
 
 
 OCR_VERSION = "ppocrv6-small/1"
@@ -34,30 +38,47 @@ class OcrEngine:
     def __init__(self, threads: int = 1) -> None:
         self._detector = TextDetector(threads)
         self._reader = LineReader(threads)
+        self._others: OtherScripts | None = None
 
     def read(self, picture: Picture) -> OcrResult:
         """Everything legible in the picture; an empty result where there is no text. Boxes are in pixels of
         `picture.pixels`."""
         boxes = self._detector.boxes(picture.pixels)
         strips = self._reader.read([cut(picture.pixels, box.corners) for box in boxes])
-        kept = [(box.corners, strip) for box, strip in zip(boxes, strips, strict=True) if strip.confidence >= SURE]
+        if legibility(boxes, strips) < ILLEGIBLE:
+            other = self._read_other(picture.pixels, boxes)
+            if other.lines:
+                return other
+        kept = [(box.corners, strip) for box, strip in zip(boxes, strips, strict=True) if legible(strip) >= SURE]
         lines = [_line([kept[i] for i in row]) for row in rows_of_blocks([corners for corners, _ in kept])]
-        text = "\n".join(line.text for line in lines)
-        return OcrResult(text=text, lines=lines, script=script_of(text))
+        return _result(lines, "rapidocr")
+
+    def _read_other(self, pixels: np.ndarray, boxes: list[TextBox]) -> OcrResult:
+        """What Tesseract makes of the boxes; an empty result where it is absent or does not know the script either."""
+        if self._others is None:
+            self._others = OtherScripts(fallback_languages())
+        corners = [box.corners for box in boxes]
+        rows = [around([corners[i] for i in row]) for row in rows_of_blocks(corners)]
+        read = self._others.read(pixels, rows)
+        if script_of("".join(line.text for line in read)) in RIGHT_TO_LEFT:
+            read = [read[i] for row in rows_of_blocks([line.corners for line in read], right_to_left=True) for i in row]
+        return _result([Line(line.text, _points(line.corners), line.confidence) for line in read], "tesseract")
+
+
+def _result(lines: list[Line], engine: str) -> OcrResult:
+    text = "\n".join(line.text for line in lines)
+    return OcrResult(text=text, lines=lines, script=script_of(text), engine=engine)
 
 
 def _line(pieces: list[tuple[np.ndarray, Strip]]) -> Line:
     """One line from its pieces in reading order."""
-    text = " ".join(strip.text.strip() for _, strip in pieces)
     weights = [max(len(strip.text), 1) for _, strip in pieces]
     confidence = float(np.average([strip.confidence for _, strip in pieces], weights=weights))
-    if len(pieces) == 1:
-        corners = pieces[0][0]
-    else:
-        points = np.concatenate([corners for corners, _ in pieces])
-        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    return Line(text, tuple((float(x), float(y)) for x, y in corners), confidence)
+    return Line(" ".join(strip.text for _, strip in pieces), _points(around([c for c, _ in pieces])), confidence)
+
+
+def _points(corners: np.ndarray) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in corners)
 
 
 @lru_cache(maxsize=2)
@@ -67,5 +88,8 @@ def load_ocr(threads: int = 1) -> OcrEngine:
 
 
 def ocr_engines() -> dict[str, Any]:
-    """What `memescope doctor` shows: the engines there are, the scripts each reads, and what is missing."""
-    return {"rapidocr": {"version": rapidocr_version(), "models": [DETECTOR, RECOGNISER]}}
+    """What `memescope doctor` shows: the engines there are, what each reads, what is missing and how to get it."""
+    return {
+        "rapidocr": {"version": rapidocr_version(), "models": [DETECTOR, RECOGNISER], "reads": list(READ_BY_DEFAULT)},
+        "tesseract": tesseract_state(),
+    }

@@ -21,10 +21,12 @@ NARROWEST, WIDEST = 16, 3200
 
 @dataclass(slots=True)
 class Strip:
-    """One read line: `confidence` is the mean probability of its characters (0 for an empty one)."""
+    """One read line: `confidence` is the mean probability of its letters and signs, spaces aside (0 where there are
+    none), `width` that of the strip in pixels when it is `HEIGHT` high."""
 
     text: str
     confidence: float
+    width: int
 
 
 class LineReader:
@@ -39,7 +41,7 @@ class LineReader:
     def read(self, strips: Sequence[np.ndarray]) -> list[Strip]:
         """Text of RGB strips (h, w, 3) uint8 of any size, in the order given."""
         ready = [_resized(strip) for strip in strips]
-        read = [Strip("", 0.0)] * len(ready)
+        read = [Strip("", 0.0, strip.shape[1]) for strip in ready]
         for group in self._groups([strip.shape[1] for strip in ready]):
             batch = np.zeros((len(group), 3, HEIGHT, ready[group[-1]].shape[1]), np.float32)
             for place, index in enumerate(group):
@@ -47,7 +49,7 @@ class LineReader:
                 batch[place, :, :, : strip.shape[1]] = strip[:, :, ::-1].transpose(2, 0, 1) * np.float32(2 / 255) - 1
             chances = self._session.run(None, {"x": batch})[0]
             for place, index in enumerate(group):
-                read[index] = self._decoded(chances[place])
+                read[index].text, read[index].confidence = self._decoded(chances[place])
         return read
 
     def _groups(self, widths: Sequence[int]) -> Iterator[list[int]]:
@@ -61,14 +63,13 @@ class LineReader:
         if group:
             yield group
 
-    def _decoded(self, chances: np.ndarray) -> Strip:
+    def _decoded(self, chances: np.ndarray) -> tuple[str, float]:
         """The best path of CTC, (steps, characters): repeats merged, then blanks dropped."""
         best = chances.argmax(axis=1)
         said = (best != 0) & np.append(True, best[1:] != best[:-1])
-        if not said.any():
-            return Strip("", 0.0)
         text = "".join(self._characters[index] for index in best[said])
-        return Strip(text, float(chances[said, best[said]].mean()))
+        seen = said & (best != len(self._characters) - 1)
+        return text.strip(), float(chances[seen, best[seen]].mean()) if seen.any() else 0.0
 
 
 def _resized(strip: np.ndarray) -> np.ndarray:
