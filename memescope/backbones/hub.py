@@ -6,7 +6,6 @@ Only safetensors are read, no code from a hub is run, and a model that is alread
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,8 +154,8 @@ def _version(name: str, config: Any) -> str:
     commit = getattr(config, "_commit_hash", None)
     if commit:
         return f"{name}@{commit[:12]}"
-    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True, default=str).encode())
-    for path in sorted(Path(name).glob("*.safetensors")):
+    digest = hashlib.sha256()
+    for path in [Path(name, "config.json"), *sorted(Path(name).glob("*.safetensors"))]:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"{Path(name).name}@{digest.hexdigest()[:12]}"
