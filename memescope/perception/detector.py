@@ -19,6 +19,9 @@ from memescope.perception.runtime import DETECTOR, model_path, open_session
 MULTIPLE = 32
 """The model halves its input five times, so both sides are multiples of this."""
 
+THINNEST = 1.5
+"""Least thickness of a core on the map, in pixels from first to last: small lettering leaves cores of two or three."""
+
 
 @dataclass(slots=True)
 class TextBox:
@@ -84,7 +87,7 @@ def _rectangles(chances: np.ndarray, core: float, keep: float, growth: float) ->
     found = []
     for contour in contours:
         centre, (across, down), angle = cv2.minAreaRect(contour)
-        if min(across, down) < 3:
+        if min(across, down) < THINNEST:
             continue
         score = _mean_inside(chances, cv2.boxPoints((centre, (across, down), angle)))
         if score < keep:

@@ -24,7 +24,7 @@ def isolate(
     """
     import cv2
 
-    window = _window(pixels, corners, height, (0, 0, 0) if white else (255, 255, 255))
+    window = _window(pixels, corners, height)
     tone = window.min(axis=2) if white else 255 - window.max(axis=2)
     low, high = tones
     ink = np.clip((tone.astype(np.float32) - low) / (high - low), 0, 1)
@@ -41,8 +41,8 @@ def isolate(
     return np.pad(strip, BORDER, constant_values=255)
 
 
-def _window(pixels: np.ndarray, corners: np.ndarray, height: int, beyond: tuple[int, int, int]) -> np.ndarray:
-    """The box and `MARGIN` around it, upright, scaled so that the box is `height` high; `beyond` fills the outside."""
+def _window(pixels: np.ndarray, corners: np.ndarray, height: int) -> np.ndarray:
+    """The box and `MARGIN` around it, upright, scaled so that the box is `height` high; the picture's edge goes on."""
     import cv2
 
     across, down = corners[1] - corners[0], corners[3] - corners[0]
@@ -55,7 +55,7 @@ def _window(pixels: np.ndarray, corners: np.ndarray, height: int, beyond: tuple[
     )
     target = np.array([[0, 0], [size[0], 0], [size[0], size[1]]], np.float32)
     turn = cv2.getAffineTransform(source, target)
-    return cv2.warpAffine(pixels, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=beyond)
+    return cv2.warpAffine(pixels, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _are_letters(tone: np.ndarray, blob: np.ndarray, measures: np.ndarray, count: int, height: int) -> np.ndarray:

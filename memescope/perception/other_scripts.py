@@ -20,7 +20,7 @@ from memescope.perception.scripts import script_counts
 from memescope.perception.tesseract import SCRIPT_OF, read_line
 
 ILLEGIBLE = 0.75
-"""Mean legibility of a meme's text boxes, by area, below which another engine is asked."""
+"""Mean legibility of a meme's text boxes below which another engine is asked."""
 BELIEVED, FITS, CERTAIN = 0.5, 0.7, 0.87
 """Tesseract's confidence from which a line counts, from which its language is taken for the meme's, and from which no
 other look at the line is tried."""
@@ -30,7 +30,7 @@ Way = tuple[str, bool]
 LOOKS: tuple[Look, ...] = ((72, (130.0, 220.0), 0.5), (64, (170.0, 245.0), 0.4), (56, (110.0, 235.0), 0.6))
 """Ways to cut letters out (height, tones, core of `isolate`), tried in turn until a reading is certain."""
 
-_NOISE = re.compile(r"^[|¦»«_~.'“”‘’`^¬=+<>-]+\s+|\s+[|¦»«_~'“”‘’`^¬=+<>-]+$")
+_NOISE = re.compile(r"^[|¦»«_~.'“”‘’`^¬=+<>-]+\s+|\s+[|¦»«_~.'“”‘’`^¬=+<>-]+$")
 
 
 @dataclass(slots=True)
@@ -45,10 +45,11 @@ class OtherLine:
 def legibility(boxes: Sequence[TextBox], strips: Sequence[Strip]) -> float:
     """How much of the detected text the default engine could read, 0 to 1; 1 where nothing was detected.
 
-    Each box counts by its area: confidence, times the share of the box its letters account for at one letter for each
-    square (narrow letters reach 1 easily, so only missing ones show).
+    Each box counts by how much of a line of text it is; it is read as far as the engine was confident, times the share
+    of the box its letters account for at one letter for each square (narrow letters reach 1 easily, so only missing
+    ones show).
     """
-    weights = [_area(box.corners) if box.score >= 0.55 else 0.0 for box in boxes]
+    weights = [max(box.score - 0.5, 0.0) * _lineness(box.corners) for box in boxes]
     if not sum(weights):
         return 1.0
     return float(np.average([legible(strip) for strip in strips], weights=weights))
@@ -60,8 +61,10 @@ def legible(strip: Strip) -> float:
     return strip.confidence * min(1.0, letters * HEIGHT / max(strip.width, 1))
 
 
-def _area(corners: np.ndarray) -> float:
-    return float(np.hypot(*(corners[1] - corners[0])) * np.hypot(*(corners[3] - corners[0])))
+def _lineness(corners: np.ndarray) -> float:
+    """A box's length in pixels, less where it is squat: a patch of picture rather than a line of text."""
+    length, depth = float(np.hypot(*(corners[1] - corners[0]))), float(np.hypot(*(corners[3] - corners[0])))
+    return length * min(1.0, length / (3 * max(depth, 1.0)))
 
 
 class OtherScripts:
@@ -72,7 +75,7 @@ class OtherScripts:
 
     def read(self, pixels: np.ndarray, rows: Sequence[np.ndarray]) -> list[OtherLine]:
         """The rows, boxes of (4, 2), that are written in one of the languages; [] when none fits the longest rows."""
-        longest = sorted(rows, key=_area, reverse=True)[:2]
+        longest = sorted(rows, key=_lineness, reverse=True)[:2]
         way = self._fitting(pixels, longest)
         if way is None:
             return []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,10 @@ _FOLDERS = (
     "/opt/local/share/tessdata",
     r"C:\Program Files\Tesseract-OCR\tessdata",
 )
+# Direction marks and joiners, which Tesseract strews about.
+
+
+_MARKS = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 def tessdata() -> Path | None:
@@ -99,9 +104,9 @@ def _opened(folder: str, language: str) -> Any:
     """One language's recogniser, kept open (20-60 MB each)."""
     # Tesseract's own threads make short lines slower; OpenMP reads this once, when the library is loaded.
     os.environ.setdefault("OMP_THREAD_LIMIT", "1")
-    from tesserocr import OEM, PSM, PyTessBaseAPI
+    from tesserocr import OEM, PyTessBaseAPI
 
-    return PyTessBaseAPI(path=folder, lang=language, psm=PSM.SINGLE_LINE, oem=OEM.LSTM_ONLY)
+    return PyTessBaseAPI(path=folder, lang=language, oem=OEM.LSTM_ONLY)
 
 
 def read_line(strip: np.ndarray, language: str) -> tuple[str, float]:
@@ -109,10 +114,17 @@ def read_line(strip: np.ndarray, language: str) -> tuple[str, float]:
     folder = tessdata()
     if folder is None:
         raise ValueError("no tessdata folder: ask fallback_languages() first")
+    from tesserocr import PSM
+
     api = _opened(str(folder) + os.sep, language)
     strip = np.ascontiguousarray(strip)
     height, width = strip.shape
-    api.SetImageBytes(strip.tobytes(), width, height, 1, width)
-    api.SetSourceResolution(200)
-    text: str = api.GetUTF8Text().strip()
-    return text, max(0, api.MeanTextConf()) / 100 if text else 0.0
+    # Its search for the line in the strip sometimes finds none in a perfect one; then the strip is the line.
+    for mode in (PSM.SINGLE_LINE, PSM.RAW_LINE):
+        api.SetPageSegMode(mode)
+        api.SetImageBytes(strip.tobytes(), width, height, 1, width)
+        api.SetSourceResolution(200)
+        text = _MARKS.sub("", api.GetUTF8Text()).strip()
+        if text:
+            return text, max(0, api.MeanTextConf()) / 100
+    return "", 0.0
