@@ -47,12 +47,6 @@ class Opened:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def shown(self) -> list[str]:
-        """Ids of the drawn rows, in the order on the screen."""
-        return self.page.eval_on_selector_all(
-            "#rows > li.row", "rows => rows.map(r => document.getElementById('open-' + r.dataset.index).textContent)"
-        )
-
     def status(self) -> str:
         return self.page.inner_text("#status")
 
@@ -60,6 +54,7 @@ class Opened:
 def open_report(browser: Any, path: Path, width: int = 1280, height: int = 900, **context: Any) -> Opened:
     """Open `path` and wait until it has drawn itself."""
     page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
+    page.set_default_timeout(5000)
     opened = Opened(page)
     page.on("request", lambda request: opened.requests.append(request.url))
     page.on("websocket", lambda socket: opened.requests.append(socket.url))

@@ -8,6 +8,7 @@ let items = []; // what the list has: {row, at (place in shown)} or {heading, n}
 let offsets = [0]; // where each item begins, in pixels
 let active = -1; // place in `shown` of the row that has, or had, the focus
 const made = new Map(); // number of an item -> its element
+let printing = false; // rows stand in the flow of the page, all of them
 const revealed = new Set(); // rows whose picture was asked for
 
 function drawList() {
@@ -37,6 +38,7 @@ function measure() {
 }
 
 function drawVisible() {
+  if (printing) return;
   const top = -$("rows").getBoundingClientRect().top;
   const first = Math.max(0, itemAt(top - AHEAD));
   const last = Math.min(items.length - 1, itemAt(top + window.innerHeight + AHEAD));
@@ -159,6 +161,7 @@ function focusRow(at) {
 
 // A printer gets the rows one after another, the first 500 of those that pass the filter.
 function drawForPrint() {
+  printing = true;
   for (const element of made.values()) element.remove();
   made.clear();
   for (let i = 0; i < Math.min(items.length, PRINTED); i++) {
@@ -170,6 +173,7 @@ function drawForPrint() {
 }
 
 function drawForScreen() {
+  printing = false;
   for (const element of made.values()) element.remove();
   made.clear();
   measure();
