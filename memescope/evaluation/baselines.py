@@ -99,7 +99,7 @@ class _Inputs:
 
     def _tfidf(self) -> tuple[Any, Any]:
         try:
-            from scipy.sparse import hstack
+            from scipy.sparse import csr_matrix, hstack
             from sklearn.feature_extraction.text import TfidfVectorizer
         except ImportError:
             raise MissingExtra("the TF-IDF baseline of `eval`", "train") from None
@@ -108,7 +108,10 @@ class _Inputs:
         parts = []
         for settings in ({"ngram_range": (1, 2)}, {"analyzer": "char_wb", "ngram_range": (3, 5)}):
             vectoriser = TfidfVectorizer(min_df=least, sublinear_tf=True, **settings)
-            parts.append((vectoriser.fit_transform(texts), vectoriser.transform(others)))
+            try:
+                parts.append((vectoriser.fit_transform(texts), vectoriser.transform(others)))
+            except ValueError:  # no text has a word: there is nothing to learn from, and the intercept is what is left
+                parts.append((csr_matrix((len(texts), 1)), csr_matrix((len(others), 1))))
         return hstack([a for a, _ in parts]).tocsr(), hstack([b for _, b in parts]).tocsr()
 
     def _features(self) -> tuple[Any, Any]:

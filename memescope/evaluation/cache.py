@@ -46,7 +46,9 @@ class Cache:
             ) from None
 
     def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60)
+        db = sqlite3.connect(self.path, timeout=60)
+        db.execute("PRAGMA synchronous = OFF")  # nothing here that could not be computed again
+        return db
 
     def get(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The entries there are."""

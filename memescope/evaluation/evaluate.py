@@ -17,7 +17,7 @@ from memescope.datasets import read_split, split_hash
 from memescope.errors import MemescopeError, UsageError
 from memescope.evaluation.baselines import answer_baselines
 from memescope.evaluation.cache import Cache, content_key
-from memescope.evaluation.identity import Identity, Progress, identify, seen
+from memescope.evaluation.identity import Identity, Key, Progress, identify, near_keys, seen
 from memescope.evaluation.intervals import RESAMPLES, clusters
 from memescope.evaluation.predictions import MODEL, Row, Said, rounded, rows_of
 from memescope.evaluation.results import Evaluation
@@ -93,7 +93,8 @@ def evaluate(
         progress(f"{model.name} answers", min(start + BATCH, len(usable)), len(usable))
     if not answered:
         raise UsageError(f"{data}: none of the {len(memes)} memes could be answered; the first error: {_first(errors)}")
-    rows = _rows([m for m, _ in answered], [i for _, i in answered], readings, tasks)
+    measured, known = [meme for meme, _ in answered], [identity for _, identity in answered]
+    rows = _rows(measured, known, readings, tasks, near_keys(measured, known, progress))
     _add_training(rows, answered, Path(data), split, tasks, baselines, seed, progress)
     metrics = {
         "model": model.name,
@@ -145,9 +146,13 @@ def _answer(model: Model, memes: Sequence[Meme]) -> list[Reading | MemescopeErro
 
 
 def _rows(
-    memes: Sequence[Meme], identities: Sequence[Identity], readings: Sequence[Reading], tasks: Sequence[Task]
+    memes: Sequence[Meme],
+    identities: Sequence[Identity],
+    readings: Sequence[Reading],
+    tasks: Sequence[Task],
+    near: Sequence[tuple[Key, ...]],
 ) -> list[Row]:
-    numbers = clusters([identity.keys for identity in identities])
+    numbers = clusters([identity.keys + other for identity, other in zip(identities, near, strict=True)])
     rows = []
     for meme, number, reading in zip(memes, numbers, readings, strict=True):
         mine = [task.name for task in tasks if task.name in meme.labels]

@@ -1,7 +1,7 @@
 """Which rows are the same meme: by picture bytes, decoded pixels, normalised text, or the dataset's own parallel id.
 
-Two uses: rows that share a key count once in intervals (`intervals.clusters`), and test rows that share one with the
-training split are left out of the clean figures (`seen`).
+Two uses: rows that share a key, or whose pictures nearly look the same (`near_keys`), count once in intervals
+(`intervals.clusters`); test rows that share a key with the training split are left out of the clean figures (`seen`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from memescope.curation.hashes import FINGERPRINT_VERSION, fingerprint
 from memescope.errors import PictureError
-from memescope.evaluation.cache import Cache
+from memescope.evaluation.cache import Cache, content_key
 from memescope.meme import Meme
 from memescope.perception.pictures import MAX_BYTES, Picture, open_picture
 
 Key = tuple[str, str]
-"""(kind, value); kinds: `bytes`, `pixels`, `text`, `parallel`."""
+"""(kind, value); kinds: `bytes`, `pixels`, `text`, `parallel`, `near`."""
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 PARALLEL = "meme_id"
 """The `meta` field that names one meme in several languages."""
+NEAR_BITS = 12
+"""PDQ distance up to which two pictures are one. In the test sets at hand every such pair is one meme saved twice or
+one meme in two languages; from 13 bits on there are pairs of one template with other words."""
+_CLEAR = 50  # PDQ quality below which its bits are noise
 _BATCH = 200
 
 
@@ -74,6 +81,36 @@ def identify(memes: Sequence[Meme], progress: Progress = lambda stage, done, tot
         cache.put(fresh)
         progress("hash pictures", min(start + _BATCH, len(memes)), len(memes))
     return found
+
+
+def near_keys(
+    memes: Sequence[Meme], identities: Sequence[Identity], progress: Progress = lambda stage, done, total: None
+) -> list[tuple[Key, ...]]:
+    """For each row a key for each row that looks nearly the same: PDQ hashes at most `NEAR_BITS` apart.
+
+    Every picture must be readable. Hashes are kept in the cache by file content.
+    """
+    cache = Cache("pdq")
+    hashes = np.zeros((len(memes), 32), np.uint8)
+    clear = np.zeros(len(memes), bool)
+    keys = [content_key(FINGERPRINT_VERSION, identity.picture) for identity in identities]
+    known = cache.get(keys)
+    fresh: dict[str, bytes] = {}
+    for row, (meme, key) in enumerate(zip(memes, keys, strict=True)):
+        if key not in known:
+            marks = fingerprint(open_picture(meme.image))
+            known[key] = fresh[key] = bytes([marks.quality]) + marks.pdq
+        clear[row], hashes[row] = known[key][0] >= _CLEAR, np.frombuffer(known[key][1:], np.uint8)
+        progress("compare pictures", row + 1, len(memes))
+    cache.put(fresh)
+    signs = np.unpackbits(hashes, axis=1).astype(np.float32) * 2 - 1
+    near: list[tuple[Key, ...]] = []
+    for row in range(len(memes)):
+        apart = (256 - signs[: row + 1] @ signs[row]) / 2
+        others = np.flatnonzero(clear[: row + 1] & clear[row] & (apart <= NEAR_BITS))
+        # Each row owns the key named by its number; a later row that looks the same takes it too.
+        near.append(tuple(("near", str(other)) for other in others))
+    return near
 
 
 def seen(test: Sequence[Identity], train: Sequence[Identity]) -> list[tuple[str, ...]]:

@@ -22,8 +22,9 @@ Decision = Literal["better", "equal", "worse", "undecided"]
 
 RESAMPLES = 2000
 LEVEL = 0.95
-NOT_COMPARED = frozenset({"coverage", "selective_accuracy"})
-"""Figures without a better or worse of their own: how much is answered is a choice, and the other hangs on it."""
+NOT_COMPARED = frozenset({"coverage", "selective_accuracy", "ece"})
+"""Figures without a better or worse of their own: how much is answered is a choice, and selective accuracy hangs on it;
+ECE is read against its band, as a constant answer is perfectly calibrated."""
 _BLOCK = 2_000_000  # weights held at a time: bounded memory whatever n is
 
 

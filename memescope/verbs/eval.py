@@ -1,0 +1,88 @@
+"""`memescope eval`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memescope.errors import UsageError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Text(StrEnum):
+    """Which text the systems are given."""
+
+    given = "given"
+    ocr = "ocr"
+
+
+@app.command("eval")
+def evaluate_model(
+    run: Annotated[str | None, typer.Argument(help="Model by name, or a run folder.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Prepared set: a folder with SPLIT.jsonl and pictures.")] = None,
+    split: Annotated[str, typer.Option(help="Which split to measure on: test, val or train.")] = "test",
+    text: Annotated[Text, typer.Option(help="The set's own text, or what our OCR reads.")] = Text.given,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for metrics.json. Default: RUN/eval/..., or memescope-eval/... here.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of folds, resamples and simulations. Default: 0.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only that many rows, spread over the split.")] = None,
+    baselines: Annotated[bool, typer.Option(help="Fit the baselines on the train split and compare.")] = True,
+    again: Annotated[
+        Path | None,
+        typer.Option("--from", help="Score again what an earlier eval left in this folder; no model needed."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the content of metrics.json only.")] = False,
+) -> None:
+    """Measure a model on a prepared set, beside simple baselines fitted in the same run.
+
+    Every figure comes with n and an interval, every task with a paired comparison: better, equal or worse than the best
+    baseline. Leaves metrics.json and predictions.jsonl.
+
+    Example:  memescope eval starter --data ../shared/data/ready/harmc --text ocr
+    """
+    from rich.console import Console
+
+    from memescope.evaluation.evaluate import evaluate
+    from memescope.evaluation.results import rescore, write
+    from memescope.evaluation.tables import print_tables
+    from memescope.verbs.progress import progress
+
+    if again is not None:
+        if run is not None or data is not None:
+            raise UsageError("--from scores stored predictions: leave RUN and --data out, or leave --from out")
+        with progress("eval", quiet=as_json) as report:
+            evaluation = rescore(again, seed=seed, progress=report)
+        out = out or again
+    else:
+        if run is None or data is None:
+            raise UsageError("which model on which data? memescope eval starter --data FOLDER, or --from FOLDER")
+        from memescope.models import load
+
+        model = load(run)
+        with progress("eval", quiet=as_json) as report:
+            evaluation = evaluate(
+                model,
+                data,
+                split=split,
+                text="ocr" if text is Text.ocr else "given",
+                seed=seed or 0,
+                limit=limit,
+                baselines=baselines,
+                progress=report,
+            )
+        home = Path(run) / "eval" if Path(run).is_dir() else Path("memescope-eval") / model.name
+        out = out or home / f"{evaluation.metrics['data']}-{split}-{text.value}"
+    path = write(evaluation, out)
+    if as_json:
+        print(json.dumps(evaluation.metrics))
+        return
+    console = Console()
+    # A file or a pipe has no width: wide enough that no figure is cut.
+    print_tables(evaluation.metrics, console if console.is_terminal else Console(width=150))
+    print(f"metrics: {path}")
