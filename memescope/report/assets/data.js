@@ -1,5 +1,9 @@
 // The data of this file: rows (parsed at once), details and pictures (parsed ten memes at a time, when drawn).
 
+const ACTIONS = ["pass", "review", "flag"]; // as numbered in the data
+const BY_URGENCY = ["flag", "review", "pass"];
+const ACTION_NAMES = { flag: "Flagged", review: "Needs a person", pass: "Passed" };
+
 const parsed = (id) => JSON.parse($(id).textContent);
 
 const about = parsed("about");
@@ -22,20 +26,11 @@ function readRow(raw, index) {
   }
   const text = raw.t || "";
   return {
-    index, id: raw.i, path: raw.p || "", action: raw.a, text, read: raw.o === true ? text : raw.o ?? null,
+    index, id: raw.i, path: raw.p || "", action: ACTIONS[raw.a], text, read: raw.o === true ? text : raw.o ?? null,
     lang: raw.l || "", answers, copyOf: raw.d ?? null, because: raw.b || [], error: raw.e ?? null,
-    state: stateOf(raw), urgency: 0, unsure: Object.values(answers).some((answer) => answer.unsure),
+    urgency: 0, unsure: Object.values(answers).some((answer) => answer.unsure),
     cluster: null, words: null,
   };
-}
-
-// A meme that could not be read was not passed by anybody; one that was flagged stays flagged whatever else failed.
-const STATES = ["flag", "review", "error", "pass"];
-const STATE_NAMES = { flag: "Flagged", review: "Needs a person", error: "Could not be read", pass: "Passed" };
-function stateOf(raw) {
-  if (raw.a === 2) return "flag";
-  if (raw.e !== undefined) return "error";
-  return raw.a === 1 ? "review" : "pass";
 }
 
 const rows = [];

@@ -27,7 +27,8 @@ function drawDetail() {
   const { detail } = drawn(row);
   replace($("detail"),
     h("header", { class: "detail-head" },
-      h("h2", { id: "detail-title", tabindex: "-1" }, h("span", { class: `badge ${row.state}` }, STATE_NAMES[row.state]),
+      h("h2", { id: "detail-title", tabindex: "-1" }, h("span", { class: `badge ${row.action}` }, ACTION_NAMES[row.action]),
+        row.error !== null ? h("span", { class: "badge error" }, "error") : null,
         h("bdi", { class: "path" }, plainName(row.path || row.id))),
       h("div", { class: "detail-nav" },
         h("span", { class: "muted" }, among.length > 1 ? `${number(at + 1)} of ${number(among.length)}` : ""),
@@ -113,7 +114,7 @@ function reasonSection(row) {
   if (row.error === null && !row.because.length) return null;
   return h("section", { class: "reason" },
     row.error !== null ? [h("h3", {}, "Error"), h("p", { dir: "auto", class: "error-text" }, plainName(row.error))] : null,
-    row.because.length ? [h("h3", {}, row.state === "pass" ? "Policy" : `Why: ${STATE_NAMES[row.state].toLowerCase()}`),
+    row.because.length ? [h("h3", {}, row.action === "pass" ? "Policy" : `Why: ${ACTION_NAMES[row.action].toLowerCase()}`),
       h("ul", { class: "rules" }, row.because.map((reason) => h("li", { dir: "auto" }, reason)))] : null);
 }
 
@@ -152,7 +153,7 @@ function duplicateSection(row) {
   const others = (row.cluster ?? []).filter((other) => other !== row);
   const list = h("ul", { class: "twins" });
   const show = (some) => list.append(...some.map((other) => h("li", {}, h("button", { type: "button", class: "link", onclick: () => openMeme(other, row.cluster) },
-    h("bdi", {}, plainName(other.path || other.id))), h("span", { class: `badge ${other.state}` }, STATE_NAMES[other.state]),
+    h("bdi", {}, plainName(other.path || other.id))), h("span", { class: `badge ${other.action}` }, ACTION_NAMES[other.action]),
     other === row.cluster[0] ? h("span", { class: "muted" }, " first of them") : null)));
   show(others.slice(0, 12));
   const more = others.length > 12 ? h("button", { type: "button", class: "button small", onclick: () => { show(others.slice(12)); more.remove(); } }, `Show ${number(others.length - 12)} more`) : null;

@@ -29,7 +29,7 @@ function surenessOf(row) {
 
 function matches(row, terms) {
   const { show, task, label, low, high, certainty, language, duplicates } = state;
-  if (show === "duplicate" ? !row.cluster : show === "error" ? row.error === null : show && row.state !== show) return false;
+  if (show === "duplicate" ? row.copyOf === null : show === "error" ? row.error === null : show && row.action !== show) return false;
   if (language && row.lang !== (language === "und" ? "" : language)) return false;
   if (duplicates === "any" && !row.cluster) return false;
   if (duplicates === "first" && row.cluster && row.cluster[0] !== row) return false;
@@ -45,7 +45,8 @@ function matches(row, terms) {
 
 const byText = new Intl.Collator("en", { numeric: true });
 const orders = {
-  urgency: (a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state) || scoreOf(b) - scoreOf(a),
+  urgency: (a, b) => BY_URGENCY.indexOf(a.action) - BY_URGENCY.indexOf(b.action)
+    || (a.error !== null) - (b.error !== null) || scoreOf(b) - scoreOf(a),
   high: (a, b) => scoreOf(b) - scoreOf(a),
   low: (a, b) => scoreOf(a) - scoreOf(b),
   unsure: (a, b) => surenessOf(a) - surenessOf(b),

@@ -15,9 +15,10 @@ function drawList() {
   shown = select();
   items = [];
   const grouped = state.sort === "urgency";
+  let heading = null;
   shown.forEach((row, at) => {
-    if (grouped && (at === 0 || shown[at - 1].state !== row.state)) items.push({ heading: row.state, n: 0 });
-    if (grouped) items.findLast((item) => item.heading).n += 1;
+    if (grouped && heading?.heading !== row.action) items.push((heading = { heading: row.action, n: 0 }));
+    if (grouped) heading.n += 1;
     items.push({ row, at });
   });
   active = -1;
@@ -74,20 +75,21 @@ function place(i) {
 }
 
 function headingElement(item) {
-  return h("li", { class: `group ${item.heading}` }, h("h3", {}, STATE_NAMES[item.heading], h("span", { class: "group-n" }, number(item.n))));
+  return h("li", { class: `group ${item.heading}` }, h("h3", {}, ACTION_NAMES[item.heading], h("span", { class: "group-n" }, number(item.n))));
 }
 
 function rowElement(row, at) {
   const summary = row.error !== null && !row.text ? plainName(row.error) : row.text || row.read || "no text";
   const open = h("button", { type: "button", class: "open", id: `open-${row.index}`, tabindex: at === Math.max(0, active) ? "0" : "-1",
     onclick: () => openMeme(row, shown), onfocus: () => activate(at) },
-    h("span", { class: "hidden" }, `${STATE_NAMES[row.state]}. `),
+    h("span", { class: "hidden" }, `${ACTION_NAMES[row.action]}. `),
     h("span", textOf(row, { class: row.text || row.read ? "text" : "text none" }), summary.slice(0, 400)));
-  return h("li", { class: `row ${row.state}`, "aria-setsize": shown.length, "aria-posinset": at + 1, "data-index": row.index,
+  return h("li", { class: `row ${row.action}`, "aria-setsize": shown.length, "aria-posinset": at + 1, "data-index": row.index,
     onclick: (event) => { if (!event.target.closest("button") && getSelection().isCollapsed) openMeme(row, shown); } },
     pictureButton(row, at === Math.max(0, active) ? "0" : "-1"),
     h("div", { class: "row-body" },
-      h("p", { class: "row-head" }, h("span", { class: `badge ${row.state}`, "aria-hidden": "true" }, STATE_NAMES[row.state]),
+      h("p", { class: "row-head" }, h("span", { class: `badge ${row.action}`, "aria-hidden": "true" }, ACTION_NAMES[row.action]),
+        row.error !== null ? h("span", { class: "badge error" }, "error") : null,
         row.because.length ? h("span", { class: "because", dir: "auto" }, row.because.join(" · ").slice(0, 200)) : null,
         row.cluster ? h("span", { class: "tag" }, `${row.cluster.length}× the same`) : null,
         row.lang ? h("span", { class: "tag", title: nameOfLanguage(row.lang) }, row.lang) : null),
@@ -139,7 +141,7 @@ function activate(at) {
 
 function itemOf(at) {
   // headings stand between rows: at most one for each state before it
-  for (let i = at; i < Math.min(items.length, at + STATES.length + 1); i++) if (items[i].at === at) return i;
+  for (let i = at; i < Math.min(items.length, at + BY_URGENCY.length + 1); i++) if (items[i].at === at) return i;
   return -1;
 }
 

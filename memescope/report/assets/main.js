@@ -28,7 +28,7 @@ function drawStatus() {
 // The choices that depend on the data.
 function fillControls() {
   const options = (id, pairs) => replace($(id), pairs.map(([value, text]) => h("option", { value }, text)));
-  options("show", [["", "everything"], ["flag", "flagged"], ["review", "needs a person"], ["pass", "passed"], ["error", "errors"], ["duplicate", "in duplicates"]]);
+  options("show", [["", "everything"], ["flag", "flagged"], ["review", "needs a person"], ["pass", "passed"], ["error", "errors"], ["duplicate", "duplicates"]]);
   options("task", [["", "any"], ...tasks.map((task) => [task.name, words(task.name)])]);
   options("language", [["", "any"], ...languageCounts().map(([code, n]) => [code || "und", `${nameOfLanguage(code)} (${number(n)})`])]);
 }

@@ -37,11 +37,11 @@ const countOf = (test) => rows.reduce((n, row) => n + (test(row) ? 1 : 0), 0);
 function drawTiles() {
   const tiles = [
     ["", "Memes", rows.length, "all"],
-    ["flag", "Flagged", countOf((row) => row.state === "flag"), "flag"],
-    ["review", "Need a person", countOf((row) => row.state === "review"), "review"],
-    ["pass", "Passed", countOf((row) => row.state === "pass"), "pass"],
+    ["flag", "Flagged", countOf((row) => row.action === "flag"), "flag"],
+    ["review", "Need a person", countOf((row) => row.action === "review"), "review"],
+    ["pass", "Passed", countOf((row) => row.action === "pass"), "pass"],
     ["error", "Errors", countOf((row) => row.error !== null), "error"],
-    ["duplicate", "In duplicates", countOf((row) => row.cluster !== null), "duplicate"],
+    ["duplicate", "Duplicates", countOf((row) => row.copyOf !== null), "duplicate"],
   ];
   replace($("tiles"), tiles.map(([show, name, n, kind]) =>
     h("button", { type: "button", class: `tile ${kind}`, "data-show": show, onclick: () => { change({ show }); toList(); } },
@@ -49,11 +49,11 @@ function drawTiles() {
 }
 
 function drawOverview() {
-  const parts = STATES.map((kind) => ({ name: STATE_NAMES[kind], kind, n: countOf((row) => row.state === kind) }));
+  const parts = BY_URGENCY.map((kind) => ({ name: ACTION_NAMES[kind], kind, n: countOf((row) => row.action === kind) }));
   const clusters = new Set(rows.map((row) => row.cluster).filter(Boolean));
   const repeats = [...clusters].reduce((n, cluster) => n + cluster.length - 1, 0);
   const languages = languageCounts();
-  const unsure = countOf((row) => row.unsure);
+  const unsure = countOf((row) => row.unsure), failed = countOf((row) => row.error !== null);
   replace($("overview"),
     h("figure", { class: "panel plot" }, h("figcaption", {}, "What to do"),
       stacked(parts, parts.map((part) => `${part.name}: ${part.n}`).join(", ")),
@@ -62,7 +62,8 @@ function drawOverview() {
       h("p", { class: "hint" }, clusters.size
         ? `${plural(clusters.size, "meme appears", "memes appear")} more than once; without repeats there are ${number(rows.length - repeats)}.`
         : "No meme appears more than once."),
-      h("p", { class: "hint" }, `In ${plural(unsure, "meme", "memes")} the model is not sure of at least one answer.`)),
+      h("p", { class: "hint" }, `In ${plural(unsure, "meme", "memes")} the model is not sure of at least one answer.`),
+      failed ? h("p", { class: "hint" }, `${plural(failed, "file", "files")} could not be read.`) : null),
     h("figure", { class: "panel plot" }, h("figcaption", {}, "Languages"),
       languages.length ? countBars(languages.slice(0, 8).map(([code, n]) => ({
         name: nameOfLanguage(code), n, onclick: () => { change({ language: code || "und" }); toList(); },
