@@ -120,3 +120,12 @@ def load_reference(path: str | Path) -> EfficientNetLite0:
         {name.replace("._", ".").removeprefix("_"): value for name, value in state.items()}, strict=True
     )
     return model.eval()
+
+
+def load_folder(folder: str | Path) -> EfficientNetLite0:
+    """The model in a folder that `memescope models pull effnet-lite0-torch` has made, ready to be trained further."""
+    from safetensors.torch import load_file
+
+    model = EfficientNetLite0()
+    model.load_state_dict(load_file(Path(folder) / "model.safetensors"), strict=True)
+    return model.eval()
