@@ -8,15 +8,18 @@ import pytest
 from PIL import Image
 
 from memescope.cli import run
+from memescope.datasets import read_split
 from memescope.errors import MemescopeError, PictureError, UsageError
 from memescope.evaluation import baselines as baselines_module
 from memescope.evaluation.cache import Cache
 from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.identity import identify, near_keys, normal_text, seen
 from memescope.evaluation.linear import fit_predict
+from memescope.evaluation.metrics import figures, scored
 from memescope.evaluation.results import rescore, write
 from memescope.evaluation.tables import cell, markdown, notes, number, read_summaries, summary, write_summary
 from memescope.meme import Answer, Meme, Reading
+from memescope.taxonomy import load_taxonomy
 
 WORDS = {"harmful": "vile", "not-harmful": "kind"}
 
@@ -111,10 +114,10 @@ def test_the_shape_of_metrics(evaluation):
     assert set(found["tasks"]) == {"harmful", "propaganda_techniques"}
     assert found["unanswered_tasks"] == ["metaphor"]
     assert set(found["baselines"]) == {"majority", "tfidf", "probe"}
-    for figures in [found["tasks"]["harmful"], *(its["harmful"] for its in found["baselines"].values())]:
-        assert figures["n"] == 43
+    for its in [found["tasks"]["harmful"], *(one["harmful"] for one in found["baselines"].values())]:
+        assert its["n"] == 43
         for name in ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "auroc", "ece", "brier", "log_loss"):
-            assert set(figures[name]) == {"value", "low", "high"}
+            assert set(its[name]) == {"value", "low", "high"}
     json.dumps(found, allow_nan=False)
 
 
@@ -382,3 +385,29 @@ def test_the_verb(prepared, tmp_path, monkeypatch, capsys):
     assert run(["eval", "fake"]) == 2
     assert run(["eval", "fake", "--from", str(out)]) == 2
     assert "leave RUN and --data out" in capsys.readouterr().err
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_harmc_leaks_and_its_floor(real_data):
+    """The figures docs/evaluation.md states: 45 of 354 test rows are not clean; TF-IDF alone reaches about .75."""
+    train, test = (read_split(real_data / "ready" / "harmc", name) for name in ("train", "test"))
+    before, after = identify(train), identify(test)
+    assert sum(bool(kinds) for kinds in seen(after, before)) == 45
+    tasks = [load_taxonomy()["harmful"]]
+    said = baselines_module.answer_baselines(tasks, train, test, before, after, names=("majority", "tfidf"))
+    found = {
+        name: figures(
+            scored(
+                "binary",
+                tasks[0].labels,
+                [meme.labels["harmful"] for meme in test],
+                [one.label for one in said[name]["harmful"]],
+                np.array([[one.probabilities[label] for label in tasks[0].labels] for one in said[name]["harmful"]]),
+            )
+        )
+        for name in said
+    }
+    assert found["majority"]["accuracy"] == pytest.approx(230 / 354)
+    assert found["tfidf"]["macro_f1"] == pytest.approx(0.75, abs=0.03)
+    assert found["tfidf"]["auroc"] > 0.8

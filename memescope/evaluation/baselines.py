@@ -42,19 +42,21 @@ def answer_baselines(
     train_identities: Sequence[Identity],
     test_identities: Sequence[Identity],
     *,
+    names: Sequence[str] = BASELINES,
     seed: int = 0,
     progress: Progress = lambda stage, done, total: None,
 ) -> dict[str, dict[str, list[Said]]]:
-    """`{baseline: {task: what it says of each test row}}`; a task without two labels in `train` is left out.
+    """`{baseline: {task: what it says of each test row}}` for these `names`; a task without two labels in `train` is
+    left out.
 
     All pictures must be readable. Answers are kept by content of both splits, so a second model on the same set costs
     nothing here.
     """
     cache = Cache("baselines")
     rows = [_content(train, train_identities), _content(test, test_identities)]
-    answers: dict[str, dict[str, list[Said]]] = {name: {} for name in BASELINES}
+    answers: dict[str, dict[str, list[Said]]] = {name: {} for name in names}
     inputs = _Inputs(train, test, train_identities, test_identities, progress)
-    jobs = [(name, task) for name in BASELINES for task in tasks if _varied(task, train)]
+    jobs = [(name, task) for name in names for task in tasks if _varied(task, train)]
     for done, (name, task) in enumerate(jobs):
         key = content_key(VERSION, name, inputs.version(name), task.name, list(task.labels), seed, rows)
         stored = cache.get([key])
