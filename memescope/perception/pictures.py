@@ -254,10 +254,9 @@ def _pixels(image: Image.Image, notes: list[str]) -> np.ndarray:
         if factor > 1:
             band = band.reduce(factor)
         out[top // factor : top // factor + band.height] = np.asarray(band)
-    longest = max(out.shape[:2])
-    if longest <= MAX_SIDE:
+    if max(out.shape) <= MAX_SIDE:
         return out
-    new_height, new_width = (max(1, round(length * MAX_SIDE / longest)) for length in out.shape[:2])
+    new_width, new_height = (max(1, round(length * MAX_SIDE / max(width, height))) for length in (width, height))
     return np.array(Image.fromarray(out).resize((new_width, new_height), Image.Resampling.BICUBIC))
 
 
@@ -300,7 +299,7 @@ def _deep(image: Image.Image, notes: list[str]) -> Callable[[Image.Image], Image
 
     def convert(band: Image.Image) -> Image.Image:
         values = np.asarray(band).astype(np.float64)
-        grey = np.nan_to_num((values - low) * (255 / max(high - low, 1e-30)))  # type: ignore[operator]
+        grey = np.nan_to_num((values - low) * 255 / max(high - low, 1e-30))  # type: ignore[operator]
         if isinstance(clear, int):
             grey[values == clear] = 255
         return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")

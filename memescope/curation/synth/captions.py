@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from memescope.curation.synth.scenes import Mood
+from memescope.curation.synth.brush import Mood
 from memescope.errors import UsageError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from memescope.curation.synth.brush import vary
 from memescope.curation.synth.lettering import letter, line_height, width
-from memescope.curation.synth.scenes import vary
 
 if TYPE_CHECKING:
     from PIL import Image

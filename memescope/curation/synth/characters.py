@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
-from memescope.curation.synth.scenes import Colour, vary
+from memescope.curation.synth.brush import Colour, vary
 
 if TYPE_CHECKING:
     from PIL import ImageDraw

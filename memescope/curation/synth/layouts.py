@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
+from memescope.curation.synth.brush import Colour, Mood, vary
 from memescope.curation.synth.characters import CHARACTERS, INK, Feeling
 from memescope.curation.synth.lettering import Style, fit, letter, line_height, right_to_left
-from memescope.curation.synth.scenes import SCENES, Colour, Mood, vary
+from memescope.curation.synth.scenes import SCENES
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -207,8 +207,14 @@ def fit(
         lines = wrap(text, style, size, room[0])
         wide = max((width(line, style, size) for line in lines), default=0.0)
         if size <= smallest or (wide <= room[0] and len(lines) * line_height(size) <= room[1]):
-            return lines, size
+            break
         size = max(smallest, size * 0.93)
+    # As narrow as the same number of lines allows: no single word is left over for the last line.
+    narrow = room[0]
+    while narrow > room[0] / 3 and len(tighter := wrap(text, style, size, narrow * 0.95)) == len(lines):
+        narrow *= 0.95
+        lines = tighter
+    return lines, size
 
 
 def letter(

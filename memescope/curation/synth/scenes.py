@@ -5,110 +5,44 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from memescope.curation.synth.brush import Colour, Mood, gradient, ground, rain, sky, tree, vary
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
-Mood = Literal["bright", "gloomy"]
-Colour = tuple[int, int, int]
 Scene = Callable[["ImageDraw.ImageDraw", int, int, Random, Mood], None]
-
-
-def vary(colour: Colour, rng: Random, by: int = 24) -> Colour:
-    """A colour near this one."""
-    red, green, blue = (min(255, max(0, part + rng.randint(-by, by))) for part in colour)
-    return red, green, blue
-
-
-def gradient(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], top: Colour, bottom: Colour) -> None:
-    """Fills a box from one colour to another."""
-    left, upper, right, lower = box
-    for y in range(upper, lower):
-        part = (y - upper) / max(1, lower - upper - 1)
-        draw.line((left, y, right, y), tuple(round(a + (b - a) * part) for a, b in zip(top, bottom, strict=True)))
-
-
-def _sky(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
-    """Blue with a sun, or grey with clouds and rain."""
-    if mood == "bright":
-        gradient(draw, (0, 0, w, h), vary((70, 150, 235), rng), vary((235, 240, 225), rng))
-        x, y, r = rng.uniform(0.1, 0.9) * w, rng.uniform(0.1, 0.3) * h, rng.uniform(0.05, 0.1) * w
-        for ray in range(12):
-            angle = ray * math.pi / 6 + rng.random() * 0.1
-            end = (x + 1.7 * r * math.cos(angle), y + 1.7 * r * math.sin(angle))
-            draw.line((x, y, *end), (255, 225, 110), max(2, w // 150))
-        draw.ellipse((x - r, y - r, x + r, y + r), (255, 214, 60))
-    else:
-        gradient(draw, (0, 0, w, h), vary((62, 70, 84), rng, 14), vary((136, 142, 150), rng, 14))
-    for _ in range(rng.randint(2, 4) if mood == "bright" else rng.randint(5, 7)):
-        colour = vary((250, 250, 250), rng, 5) if mood == "bright" else vary((96, 102, 112), rng, 12)
-        _cloud(draw, rng.random() * w, rng.uniform(0.05, 0.35) * h, rng.uniform(0.06, 0.12) * w, colour, rng)
-
-
-def _rain(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
-    if mood == "gloomy":
-        for _ in range(130):
-            x, y, length = rng.random() * w, rng.random() * h, rng.uniform(0.02, 0.05) * h
-            draw.line((x, y, x - length / 3, y + length), (175, 190, 210), max(1, w // 400))
-
-
-def _cloud(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: Colour, rng: Random) -> None:
-    for k in range(-2, 3):
-        size = r * rng.uniform(0.6, 1.0) * (1 - abs(k) * 0.18)
-        draw.ellipse((x + k * r * 0.7 - size, y - size, x + k * r * 0.7 + size, y + size * 0.7), colour)
-
-
-def _waves(w: int, base: float, height: float, rng: Random) -> list[tuple[float, float]]:
-    """A random smooth line across the picture."""
-    phases = [(rng.uniform(1, 3), rng.random() * 6.3), (rng.uniform(3, 6), rng.random() * 6.3)]
-    xs = [w * k / 60 for k in range(61)]
-    return [(x, base + height * sum(math.sin(f * x / w * 6.3 + p) / f for f, p in phases)) for x in xs]
-
-
-def _ground(draw: ImageDraw.ImageDraw, w: int, h: int, base: float, height: float, colour: Colour, rng: Random) -> None:
-    draw.polygon([*_waves(w, base, height, rng), (w, h), (0, h)], colour)
 
 
 def hills(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
     """Rolling hills with trees."""
-    _sky(draw, w, h, rng, mood)
+    sky(draw, w, h, rng, mood)
     green = (96, 170, 80) if mood == "bright" else (74, 94, 78)
     for step in range(3):
         shade: Colour = (green[0] - 18 * step, green[1] - 22 * step, green[2] - 12 * step)
-        _ground(draw, w, h, h * (0.5 + 0.13 * step), h * 0.07, vary(shade, rng, 10), rng)
+        ground(draw, w, h, h * (0.5 + 0.13 * step), h * 0.07, vary(shade, rng, 10), rng)
     for _ in range(rng.randint(3, 8)):
-        _tree(draw, rng.random() * w, rng.uniform(0.62, 0.8) * h, rng.uniform(0.05, 0.1) * h, rng, mood)
-    _rain(draw, w, h, rng, mood)
-
-
-def _tree(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, rng: Random, mood: Mood) -> None:
-    draw.rectangle((x - s * 0.12, y - s * 0.6, x + s * 0.12, y), (104, 72, 46))
-    leaf = vary((46, 130, 62) if mood == "bright" else (52, 70, 58), rng, 16)
-    if rng.random() < 0.5:
-        for k in range(3):
-            top = y - s * (2 - 0.5 * k)
-            draw.polygon([(x, top), (x - s * (0.4 + 0.15 * k), top + s), (x + s * (0.4 + 0.15 * k), top + s)], leaf)
-    else:
-        draw.ellipse((x - s * 0.6, y - s * 1.7, x + s * 0.6, y - s * 0.5), leaf)
+        tree(draw, rng.random() * w, rng.uniform(0.62, 0.8) * h, rng.uniform(0.05, 0.1) * h, rng, mood)
+    rain(draw, w, h, rng, mood)
 
 
 def forest(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
     """Rows of trees and a tent."""
-    _sky(draw, w, h, rng, mood)
-    _ground(draw, w, h, h * 0.6, h * 0.03, vary((120, 150, 84) if mood == "bright" else (70, 80, 70), rng), rng)
+    sky(draw, w, h, rng, mood)
+    ground(draw, w, h, h * 0.6, h * 0.03, vary((120, 150, 84) if mood == "bright" else (70, 80, 70), rng), rng)
     for row in range(4):
         for _ in range(7):
-            _tree(draw, rng.random() * w, h * (0.62 + 0.06 * row), h * (0.1 + 0.03 * row), rng, mood)
+            tree(draw, rng.random() * w, h * (0.62 + 0.06 * row), h * (0.1 + 0.03 * row), rng, mood)
     x, y, s = rng.uniform(0.15, 0.85) * w, h * 0.9, h * 0.16
     draw.polygon([(x, y - s), (x - s, y), (x + s, y)], vary((214, 96, 60), rng))
     draw.polygon([(x, y - s), (x - s * 0.25, y), (x + s * 0.25, y)], (66, 44, 40))
-    _rain(draw, w, h, rng, mood)
+    rain(draw, w, h, rng, mood)
 
 
 def city(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
     """A skyline with windows and a street."""
-    _sky(draw, w, h, rng, mood)
+    sky(draw, w, h, rng, mood)
     x = -rng.random() * w * 0.05
     while x < w:
         wide, top = rng.uniform(0.07, 0.16) * w, rng.uniform(0.2, 0.55) * h
@@ -125,18 +59,18 @@ def city(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> 
     draw.rectangle((0, h * 0.88, w, h), (72, 74, 80))
     for k in range(8):
         draw.rectangle((w * (k + 0.2) / 8, h * 0.935, w * (k + 0.65) / 8, h * 0.945), (230, 226, 190))
-    _rain(draw, w, h, rng, mood)
+    rain(draw, w, h, rng, mood)
 
 
 def sea(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
     """Waves, a boat and an island."""
-    _sky(draw, w, h, rng, mood)
+    sky(draw, w, h, rng, mood)
     x, s = rng.uniform(0.15, 0.85) * w, rng.uniform(0.12, 0.2) * h
     draw.ellipse((x - 2 * s, h * 0.55 - s * 0.5, x + 2 * s, h * 0.55 + s * 0.7), vary((222, 196, 140), rng))
     water = (30, 130, 190) if mood == "bright" else (52, 74, 92)
     for step in range(5):
         shade: Colour = (water[0], max(0, water[1] - 14 * step), max(0, water[2] - 16 * step))
-        _ground(draw, w, h, h * (0.57 + 0.085 * step), h * (0.012 + 0.008 * step), vary(shade, rng, 6), rng)
+        ground(draw, w, h, h * (0.57 + 0.085 * step), h * (0.012 + 0.008 * step), vary(shade, rng, 6), rng)
         if step == 1:
             x, y, s = rng.uniform(0.15, 0.85) * w, h * 0.66, h * 0.11
             draw.polygon(
@@ -145,7 +79,7 @@ def sea(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> N
             )
             draw.polygon([(x, y - s * 1.8), (x, y - s * 0.4), (x + s * 0.9, y - s * 0.4)], (246, 244, 236))
             draw.line((x, y - s * 1.9, x, y - s * 0.3), (80, 60, 50), max(2, w // 200))
-    _rain(draw, w, h, rng, mood)
+    rain(draw, w, h, rng, mood)
 
 
 def room(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
@@ -155,7 +89,7 @@ def room(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> 
     for k in range(0, 24, 2):
         draw.rectangle((w * k / 24, 0, w * (k + 1) / 24, h), vary(wall, rng, 5))
     gradient(draw, (0, round(h * 0.74), w, h), vary((170, 120, 80), rng), vary((130, 88, 58), rng))
-    x, y, s = rng.uniform(0.05, 0.5) * w, h * 0.12, w * 0.3
+    x, y, s = rng.uniform(0.05, 0.5) * w, h * 0.12, min(w * 0.3, h * 0.45)
     draw.rectangle((x - 8, y - 8, x + s + 8, y + s * 0.9 + 8), (250, 248, 240))
     gradient(
         draw,
@@ -176,7 +110,6 @@ def room(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> 
     draw.rounded_rectangle((x, h * 0.56, x + w * 0.55, h * 0.84), 24, fabric)
     draw.rounded_rectangle((x - w * 0.04, h * 0.66, x + w * 0.06, h * 0.9), 18, vary(fabric, rng, 12))
     draw.rounded_rectangle((x + w * 0.49, h * 0.66, x + w * 0.59, h * 0.9), 18, vary(fabric, rng, 12))
-    _rain(draw, w, h, rng, "bright")
 
 
 def office(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
@@ -192,7 +125,7 @@ def office(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -
             )
             x += thick * rng.choice((1.05, 1.05, 1.05, 3.0))
     draw.rectangle((0, h * 0.78, w, h), vary((186, 142, 96), rng))
-    x, y, s = rng.uniform(0.1, 0.55) * w, h * 0.5, w * 0.3
+    x, y, s = rng.uniform(0.1, 0.55) * w, h * 0.5, min(w * 0.3, h * 0.42)
     draw.rounded_rectangle((x, y, x + s, y + s * 0.62), 10, (40, 42, 48))
     draw.rectangle(
         (x + 10, y + 10, x + s - 10, y + s * 0.62 - 10), (206, 232, 246) if mood == "bright" else (40, 70, 130)
@@ -261,16 +194,16 @@ def space(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) ->
             draw.ellipse((u - s, v - s, u + s, v + s), vary(colour, rng, 30))
         if rng.random() < 0.5:
             draw.arc((x - r * 1.7, y - r * 0.5, x + r * 1.7, y + r * 0.5), 0, 180, (226, 206, 160), max(4, int(r / 10)))
-    _ground(draw, w, h, h * 0.85, h * 0.03, vary((150, 146, 150), rng, 20), rng)
+    ground(draw, w, h, h * 0.85, h * 0.03, vary((150, 146, 150), rng, 20), rng)
 
 
 def desert(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
     """Dunes and cacti."""
-    _sky(draw, w, h, rng, mood)
+    sky(draw, w, h, rng, mood)
     sand = (236, 190, 110) if mood == "bright" else (130, 118, 104)
     for step in range(3):
         shade: Colour = (sand[0] - 12 * step, sand[1] - 18 * step, sand[2] - 14 * step)
-        _ground(draw, w, h, h * (0.55 + 0.13 * step), h * 0.05, vary(shade, rng, 8), rng)
+        ground(draw, w, h, h * (0.55 + 0.13 * step), h * 0.05, vary(shade, rng, 8), rng)
     for _ in range(rng.randint(2, 6)):
         x, y, s = rng.random() * w, rng.uniform(0.65, 0.85) * h, rng.uniform(0.1, 0.2) * h
         green = vary((60, 130, 74), rng)
@@ -280,12 +213,12 @@ def desert(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -
             draw.rounded_rectangle((arm[0], y - s * 0.55, arm[1], y - s * 0.38), int(s * 0.08), green)
             tip = x + side * s * 0.36
             draw.rounded_rectangle((tip - s * 0.08, y - s * 0.8, tip + s * 0.08, y - s * 0.4), int(s * 0.07), green)
-    _rain(draw, w, h, rng, mood)
+    rain(draw, w, h, rng, mood)
 
 
 def mountain(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
     """Peaks with snow."""
-    _sky(draw, w, h, rng, mood)
+    sky(draw, w, h, rng, mood)
     for step in range(5):
         x, top, half = rng.random() * w, h * (0.2 + 0.07 * step + rng.uniform(0, 0.1)), rng.uniform(0.2, 0.38) * w
         rock = vary((120, 124, 150) if mood == "bright" else (70, 74, 84), rng, 20)
@@ -303,14 +236,14 @@ def mountain(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood)
             ],
             (244, 246, 250),
         )
-    _ground(draw, w, h, h * 0.82, h * 0.03, vary((230, 236, 244) if mood == "bright" else (140, 146, 154), rng, 8), rng)
-    _rain(draw, w, h, rng, mood)
+    ground(draw, w, h, h * 0.82, h * 0.03, vary((230, 236, 244) if mood == "bright" else (140, 146, 154), rng, 8), rng)
+    rain(draw, w, h, rng, mood)
 
 
 def road(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
     """A road to the horizon and a car."""
-    _sky(draw, w, h, rng, mood)
-    _ground(draw, w, h, h * 0.52, h * 0.02, vary((140, 180, 90) if mood == "bright" else (84, 92, 80), rng), rng)
+    sky(draw, w, h, rng, mood)
+    ground(draw, w, h, h * 0.52, h * 0.02, vary((140, 180, 90) if mood == "bright" else (84, 92, 80), rng), rng)
     x = rng.uniform(0.3, 0.7) * w
     draw.polygon([(x - w * 0.02, h * 0.52), (x + w * 0.02, h * 0.52), (w * 0.85, h), (w * 0.15, h)], (84, 86, 92))
     for k in range(6):
@@ -318,7 +251,7 @@ def road(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> 
         ends = [(x + (w / 2 - x) * part, h * (0.52 + 0.48 * part)) for part in (a, b)]
         draw.line((*ends[0], *ends[1]), (240, 236, 210), 3 + 3 * k)
     for _ in range(5):
-        _tree(
+        tree(
             draw,
             rng.choice((rng.uniform(0, 0.2), rng.uniform(0.8, 1))) * w,
             rng.uniform(0.58, 0.8) * h,
@@ -326,14 +259,14 @@ def road(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> 
             rng,
             mood,
         )
-    x, y, s = rng.uniform(0.1, 0.6) * w, h * 0.72, w * 0.22
+    x, y, s = rng.uniform(0.1, 0.6) * w, h * 0.72, min(w * 0.22, h * 0.4)
     body = vary((200, 60, 60) if rng.random() < 0.5 else (60, 110, 200), rng)
     draw.rounded_rectangle((x, y, x + s, y + s * 0.28), 16, body)
     draw.rounded_rectangle((x + s * 0.2, y - s * 0.2, x + s * 0.75, y + s * 0.1), 16, body)
     draw.rectangle((x + s * 0.26, y - s * 0.14, x + s * 0.7, y + s * 0.02), (206, 230, 244))
     for part in (0.22, 0.78):
         draw.ellipse((x + s * (part - 0.11), y + s * 0.17, x + s * (part + 0.11), y + s * 0.39), (30, 30, 34))
-    _rain(draw, w, h, rng, mood)
+    rain(draw, w, h, rng, mood)
 
 
 def rays(draw: ImageDraw.ImageDraw, w: int, h: int, rng: Random, mood: Mood) -> None:
