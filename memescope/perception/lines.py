@@ -90,10 +90,11 @@ def rows_of_blocks(boxes: Sequence[np.ndarray], right_to_left: bool = False) -> 
 
 
 def _same_row(a: Extent, b: Extent) -> bool:
-    """Pieces of one line: level, of like height, and no further apart than a wide space."""
+    """Pieces of one line: level, of like height, beside each other and no further apart than a wide space."""
     gap = max(a.left, b.left) - min(a.right, b.right)
-    tall = max(a.height, b.height)
-    return a.shared_height(b) > 0.6 and gap < 0.8 * tall and tall < 1.8 * min(a.height, b.height)
+    low, tall = sorted((a.height, b.height))
+    level = abs(a.top + a.bottom - b.top - b.bottom) < 0.6 * low
+    return level and tall < 1.8 * low and -0.5 * low < gap < 0.8 * tall
 
 
 def _same_block(a: Extent, b: Extent) -> bool:
