@@ -162,12 +162,21 @@ def test_equal_probabilities_share_a_bin():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.booleans(), st.integers(0, 3)), min_size=1, max_size=50))
-def test_weighted_ece_counts_rows(rows):
+def test_weighted_ece_keeps_the_bins(rows):
     p, y, w = (np.array([row[i] for row in rows], float) for i in range(3))
     if w.sum() == 0:
         return
-    repeated = np.repeat(np.arange(len(p)), w.astype(int))
-    assert weighted_ece(p / 10, y, w[None])[0] == pytest.approx(ece(p[repeated] / 10, y[repeated]))
+    which = bin_of(p / 10)
+    by_hand = sum(abs((w * (p / 10 - y))[which == b].sum()) for b in range(10)) / w.sum()
+    assert weighted_ece(p / 10, y, w[None])[0] == pytest.approx(by_hand)
+    assert weighted_ece(p / 10, y, np.ones((1, len(p))))[0] == pytest.approx(ece(p / 10, y))
+
+
+def test_several_events_of_a_row_carry_its_weight():
+    # Two rows of two events; the second row is not drawn: only the gaps of the first are left, each in its own bin.
+    p, y = np.array([0.1, 0.9, 0.4, 0.6]), np.array([0, 1, 1, 0])
+    assert weighted_ece(p, y, np.array([[1.0, 0.0]]))[0] == pytest.approx((0.1 + 0.1) / 2)
+    assert weighted_ece(p, y, np.array([[0.0, 2.0]]))[0] == pytest.approx((0.6 + 0.6) / 2)
 
 
 @settings(max_examples=40, deadline=None)

@@ -96,6 +96,8 @@ def test_weights_count_rows(seed, kind):
     for r in range(2):
         repeated = rows.take(np.repeat(np.arange(len(rows)), weights[r].astype(int)))
         for name, value in measures(repeated, decides=decides).items():
+            if name == "ece":
+                continue  # its bins are those of all rows, see test_calibration.py
             assert found[name][r] == pytest.approx(value[0], nan_ok=True), name
 
 

@@ -282,6 +282,4 @@ def _losses(rows: Scored, truth: Floats) -> tuple[Floats, Floats]:
 
 def _ece(rows: Scored, truth: Floats, weights: Floats) -> Floats:
     probability, happened = events(rows.kind, rows.probabilities, truth)
-    # Multilabel: the k decisions of a row carry the row's weight each (events are laid out row by row).
-    repeated = np.repeat(weights, len(rows.labels), axis=1) if rows.multilabel else weights
-    return weighted_ece(probability, happened, repeated)
+    return weighted_ece(probability, happened, weights)

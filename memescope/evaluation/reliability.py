@@ -42,28 +42,21 @@ def events(kind: str, probabilities: Floats, truth: Floats) -> tuple[Floats, Flo
 
 
 def weighted_ece(probability: Floats, happened: Floats, weights: Floats, bins: int = BINS) -> Floats:
-    """Equal-mass expected calibration error for row weights (r, m): (r,).
+    """Equal-mass expected calibration error for row weights (r, n): (r,), of m = n * c events, c of each row in a run.
 
-    Rows are sorted by probability and cut into `bins` bins of equal weight; equal probabilities stay in one bin (that
-    of their middle). The figure is the weighted mean over bins of |mean probability - rate of the event|.
+    The figure is the weighted mean over bins of |mean probability - rate of the event|. Bins are cut once, on the
+    events as they are (`bin_of`), and kept for all weights: a resample moves rows, not the yardstick.
     """
-    order = np.argsort(probability, kind="stable")
-    ordered = probability[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    w = weights[:, order]
-    mass = np.add.reduceat(w, starts, axis=1)
-    gap = np.add.reduceat(w * (ordered - happened[order]), starts, axis=1)
-    total = mass.sum(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        middle = (mass.cumsum(axis=1) - mass / 2) / total
-        which = np.clip(np.nan_to_num(middle) * bins, 0, bins - 1).astype(np.int64)
-        flat = (which + bins * np.arange(len(w))[:, None]).reshape(-1)
-        gaps = np.bincount(flat, gap.reshape(-1), minlength=bins * len(w)).reshape(len(w), bins)
-        return np.abs(gaps).sum(axis=1) / total[:, 0]
+    n = weights.shape[1]
+    each = len(probability) // n
+    gaps = np.zeros((n, bins))
+    np.add.at(gaps, (np.repeat(np.arange(n), each), bin_of(probability, bins)), probability - happened)
+    return np.asarray(np.abs(weights @ gaps).sum(axis=1) / (weights.sum(axis=1) * each))
 
 
 def bin_of(probability: Floats, bins: int = BINS) -> NDArray[np.int64]:
-    """The equal-mass bin (0 .. bins-1) of each of (m,) probabilities, as `weighted_ece` cuts them at equal weights."""
+    """The bin (0 .. bins-1) of each of (m,) probabilities: bins of equal mass, equal probabilities in one bin (that of
+    their middle)."""
     _, inverse, counts = np.unique(probability, return_inverse=True, return_counts=True)
     middle = (counts.cumsum() - counts / 2) / len(probability)
     return np.clip(middle * bins, 0, bins - 1).astype(np.int64)[inverse]
