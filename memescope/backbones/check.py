@@ -35,8 +35,8 @@ def language_model(folder: Path) -> dict[str, float]:
     found = {"perplexity": perplexity(SENTENCE), "reversed": perplexity(" ".join(SENTENCE.split()[::-1]))}
     if not found["perplexity"] * 5 < found["reversed"]:
         raise MemescopeError(
-            f"converted model: an English sentence has perplexity {found['perplexity']:.1f}, its words in reverse order "
-            f"{found['reversed']:.1f}; expected a fifth of that or less: the weights were not read rightly"
+            f"converted model: an English sentence has perplexity {found['perplexity']:.1f}, its words in reverse "
+            f"order {found['reversed']:.1f}; expected a fifth of that or less: the weights were not read rightly"
         )
     return found
 

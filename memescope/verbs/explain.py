@@ -1,0 +1,86 @@
+"""`memescope explain`: what a model's answers for one meme rest on, as JSON and drawn on the meme."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from memescope.errors import UsageError
+from memescope.meme import Answer, Meme
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="The picture of the meme.")],
+    text: Annotated[str | None, typer.Option(help="Its text. Default: what OCR reads in the picture.")] = None,
+    model: Annotated[str, typer.Option(help="A packaged model or a run folder.")] = "starter",
+    task: Annotated[list[str] | None, typer.Option(help="Explain this task; repeat for several. Default: all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: IMAGE's name + -explained.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Show what each answer rests on: words and picture regions, measured by taking them out, and one sentence.
+
+    Writes explain.json and one PNG for each task.
+
+    Example:  memescope explain examples/memes/m00000-en.jpg --task harmful
+    """
+    from memescope.explanation.draw import draw_evidence
+    from memescope.models import load
+    from memescope.perception.pictures import open_picture
+
+    loaded = load(model)
+    tasks = chosen(task or [], loaded.tasks)
+    picture = open_picture(image)
+    if text is None:
+        from memescope.perception.ocr import load_ocr
+
+        text = load_ocr().read(picture).text
+    meme = Meme(image=picture, text=text, id=image.name)
+    reading = loaded.answer([meme])[0]
+    evidence = loaded.explain(meme, tasks)
+    folder = out or Path(f"{image.stem}-explained")
+    folder.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {
+        "image": str(image),
+        "text": text,
+        "model": f"{loaded.name} {loaded.version}",
+        "tasks": {
+            name: {"answer": asdict(reading.answers[name]), "evidence": asdict(evidence[name])} for name in tasks
+        },
+    }
+    (folder / "explain.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    for name in tasks:
+        drawing = draw_evidence(picture.pixels, title(name, reading.answers[name]), evidence[name])
+        drawing.save(folder / f"{name}.png")
+    if as_json:
+        print(json.dumps(record | {"folder": str(folder)}, ensure_ascii=False))
+        return
+    for name in tasks:
+        print(f"{title(name, reading.answers[name])}\n    {evidence[name].says}")
+    print(f"memescope explain: {len(tasks)} drawings and explain.json in {folder}", file=sys.stderr)
+
+
+def chosen(asked: list[str], known: tuple[str, ...]) -> list[str]:
+    """The asked tasks, each once, or all; `UsageError` for one the model does not answer."""
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"the model has no task {name!r}; it answers: {', '.join(known)}")
+    return list(dict.fromkeys(asked)) or list(known)
+
+
+def title(task: str, answer: Answer) -> str:
+    """For example: "harmful: harmful .83", "propaganda_techniques: smears, loaded-language (not sure)"."""
+    from memescope.explanation.says import number
+
+    if isinstance(answer.label, str):
+        said = f"{answer.label} {number(answer.confidence)}"
+    else:
+        said = ", ".join(f"{label} {number(answer.probabilities[label])}" for label in answer.label) or "none"
+    return f"{task}: {said}{' (not sure)' if answer.abstain else ''}"
