@@ -112,7 +112,7 @@ def pieces(text: str, limit: int = MAX_UNITS) -> list[Word]:
 
 
 def without(text: str, gone: Sequence[Word]) -> str:
-    """The text without these pieces; of the two spaces around a hole one is left."""
+    """The text without these pieces; of the two spaces around a hole one is left, none at either end."""
     kept = ""
     at = 0
     for piece in sorted(gone, key=lambda piece: piece.start):
@@ -120,7 +120,7 @@ def without(text: str, gone: Sequence[Word]) -> str:
         at = piece.end
         if (not kept or kept[-1].isspace()) and at < len(text) and text[at].isspace():
             at += 1
-    return kept + text[at:]
+    return kept + text[at:] if at < len(text) else kept.rstrip()
 
 
 def log_odds(probability: np.ndarray | float) -> np.ndarray:
