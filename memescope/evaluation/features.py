@@ -1,4 +1,7 @@
-"""Frozen features of memes for the linear probe: packaged text and vision vectors side by side, kept by content."""
+"""Frozen features of memes for the linear probe: packaged text and vision vectors side by side, kept by content.
+
+The text is cleaned first, as models do with theirs.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from memescope.backbones import load_text_encoder, load_vision_encoder
 from memescope.evaluation.cache import Cache, content_key
 from memescope.evaluation.identity import Identity, Progress
 from memescope.meme import Meme
+from memescope.perception.cleaning import clean
 from memescope.perception.pictures import open_picture
 
 Features = NDArray[np.float32]
@@ -28,11 +32,12 @@ def encode(
     rows = np.empty((len(memes), text.dim + vision.dim), np.float32)
     for start in range(0, len(memes), _BATCH):
         batch = range(start, min(start + _BATCH, len(memes)))
-        text_keys = [content_key(text.name, text.version, memes[i].text) for i in batch]
+        words = [clean(memes[i].text) for i in batch]
+        text_keys = [content_key(text.name, text.version, one) for one in words]
         vision_keys = [content_key(vision.name, vision.version, identities[i].picture) for i in batch]
         known = cache.get(text_keys + vision_keys)
         fresh: dict[str, bytes] = {}
-        if missing := {key: memes[i].text for key, i in zip(text_keys, batch, strict=True) if key not in known}:
+        if missing := {key: one for key, one in zip(text_keys, words, strict=True) if key not in known}:
             vectors = text.pooled(list(missing.values()))
             fresh |= {key: vector.astype(np.float32).tobytes() for key, vector in zip(missing, vectors, strict=True)}
         if pictures := {key: memes[i].image for key, i in zip(vision_keys, batch, strict=True) if key not in known}:
