@@ -1,0 +1,56 @@
+"""Models by name or run folder: `load("starter")` is the one that ships in the package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from memescope.errors import UsageError
+from memescope.meme import Evidence, Meme, Reading
+
+FAMILIES = {"starter": "memescope.models.starter:load_folder"}
+"""Family -> the function that loads a folder of it, imported when it is asked for."""
+PACKAGED = {"starter": Path(__file__).parent / "starter" / "weights"}
+"""Name -> the folder of a model in the package."""
+
+
+class Model(Protocol):
+    """What every model does, whatever its family."""
+
+    name: str
+    version: str
+    tasks: tuple[str, ...]
+    card: Mapping[str, Mapping[str, Any]]
+
+    def answer(self, memes: Sequence[Meme]) -> list[Reading]:
+        """One Reading a meme, in order; any batch size or order gives the same numbers (1e-4)."""
+        ...
+
+    def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
+        """What each of some tasks' answers rests on."""
+        ...
+
+
+def load(name_or_path: str | Path = "starter") -> Model:
+    """A packaged model by name, or the model in a run folder.
+
+    Raises `UsageError` for a name that is not packaged, a folder without a model and a family that is not known.
+    """
+    folder = PACKAGED.get(str(name_or_path), Path(name_or_path))
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UsageError(
+            f"no model {str(name_or_path)!r}: expected one of {', '.join(PACKAGED)}, or a run folder with config.json"
+        )
+    try:
+        family = json.loads(config.read_text("utf-8"))["family"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UsageError(f"{config}: expected JSON with a 'family': {type(error).__name__}: {error}") from None
+    if family not in FAMILIES:
+        raise UsageError(f"{config}: family {family!r} is not known; families: {', '.join(FAMILIES)}")
+    module, function = FAMILIES[family].split(":")
+    loader: Callable[[Path], Model] = getattr(import_module(module), function)
+    return loader(folder)

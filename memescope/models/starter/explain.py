@@ -1,0 +1,176 @@
+"""Evidence by occlusion, all asked tasks at once: words taken out of the text, places taken out of the picture's grid.
+
+Words go through a cheap pass first: a word's token states are left out of the mean and its n-grams out of the counts. The
+`WORDS` that move some task most are then really taken out and the text encoded again, in one batch; only these
+measured weights are shown. Picture places are taken out of the pooled mean, which is exact for this model.
+
+Shape letters: v versions of a meme, c columns of all tasks, g grid places along one side, d width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memescope.backbones import load_text_encoder, load_vision_encoder
+from memescope.explanation import (
+    Effects,
+    explain_regions,
+    log_odds,
+    pooled_without,
+    says,
+    strongest,
+    without,
+)
+from memescope.explanation.words import Word, pieces
+from memescope.meme import Evidence, Meme, Region, Span
+from memescope.models.starter import ngrams
+from memescope.models.starter.features import TEXT_ENCODER, VISION_ENCODER, encode_parts, readable
+from memescope.models.starter.heads import Floats, TaskHead
+from memescope.perception.cleaning import clean
+from memescope.perception.pictures import open_picture
+
+if TYPE_CHECKING:
+    from memescope.models.starter.model import Starter
+
+WORDS = 8
+"""Words that are taken out for real; the text is encoded once more for each."""
+
+
+def explain(model: Starter, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
+    """Words, regions and the sentence for each task's answered label (for several labels: the most probable one)."""
+    scene = _Scene(model, meme)
+    heads = [head for head in model.heads if head.name in tasks]
+    shown = {head.name: scene.label(head) for head in heads}
+    words, exact = scene.words(heads, shown)
+    found = {head.name: _evidence(scene, head, shown[head.name], words, exact) for head in heads}
+    return {task: found[task] for task in tasks}
+
+
+class _Scene:
+    """One meme, its parts and their columns; the trust in the whole meme is kept while parts are taken out."""
+
+    def __init__(self, model: Starter, meme: Meme) -> None:
+        self.model = model
+        self.original = meme.text
+        self.text = clean(meme.text)
+        picture = None if meme.image is None else open_picture(meme.image)
+        features = encode_parts([self.text], [picture], model.bits)
+        self.p = model.familiarity.p(features)
+        self.has_text = bool(features.has_text[0])
+        self.grid = None if picture is None else load_vision_encoder(VISION_ENCODER).patches([picture])[0]
+        self.whole_text = model.text_columns(features.counts, features.text) if self.has_text else None
+        self.whole_picture = None if picture is None else model.picture_columns(features.picture)
+
+    def tables(self, text: Mapping[str, Floats] | None, picture: Floats | None) -> dict[str, Floats]:
+        """Every task's probabilities for v versions; one version of a part goes with every version of the other."""
+        columns = dict(text or {})
+        if picture is not None:
+            columns["picture"] = picture
+        have = "both" if text and picture is not None else "text" if text else "picture"
+        n = max((len(part) for part in columns.values()), default=1)
+        if columns:
+            found = self.model.fuse({name: np.broadcast_to(z, (n, z.shape[1])) for name, z in columns.items()}, have)
+        else:
+            found = {head.name: np.array(head.prior)[None, :] for head in self.model.heads}
+        return {
+            head.name: head.pull(found[head.name], np.broadcast_to(self.model.trust(head, self.p), (n,)))
+            for head in self.model.heads
+        }
+
+    def label(self, head: TaskHead) -> int:
+        """The label that is explained: the answered one."""
+        probabilities = self.tables(self.whole_text, self.whole_picture)[head.name]
+        answered = head.choose(probabilities)[0][0]
+        if isinstance(answered, str):
+            return head.labels.index(answered)
+        held = [head.labels.index(label) for label in answered] or range(len(head.labels))
+        return max(held, key=lambda j: float(probabilities[0, j]))
+
+    def read(self, texts: Sequence[str]) -> dict[str, Floats]:
+        """Text columns (v, c) of cleaned texts; all must have a word."""
+        features = encode_parts(texts, [None] * len(texts), self.model.bits)
+        return self.model.text_columns(features.counts, features.text)
+
+    def words(self, heads: Sequence[TaskHead], shown: Mapping[str, int]) -> tuple[list[Word], dict[str, Floats]]:
+        """The words that matter most to some task, and the log-odds each task's label loses without each, (v,)."""
+        parts = [word for word in pieces(self.text) if readable(without(self.text, [word]))] if self.has_text else []
+        if not parts:
+            return [], {}
+        if len(parts) > WORDS:
+            guessed = self._lost(heads, shown, self._guess(parts))
+            influence = np.max([np.abs(guessed[head.name]) for head in heads], axis=0)
+            parts = [parts[i] for i in sorted(np.argsort(-influence, kind="stable")[:WORDS])]
+        return parts, self._lost(heads, shown, self.read([without(self.text, [word]) for word in parts]))
+
+    def _lost(
+        self, heads: Sequence[TaskHead], shown: Mapping[str, int], text: Mapping[str, Floats]
+    ) -> dict[str, Floats]:
+        before = self.tables(self.whole_text, self.whole_picture)
+        after = self.tables(text, self.whole_picture)
+        columns = {head.name: shown[head.name] for head in heads}
+        return {name: log_odds(before[name][:, j]) - log_odds(after[name][:, j]) for name, j in columns.items()}
+
+    def _guess(self, parts: Sequence[Word]) -> dict[str, Floats]:
+        """Text columns without each word, from the token states of the whole text."""
+        encoder = load_text_encoder(TEXT_ENCODER)
+        states, offsets = encoder.tokens([self.text])[0], encoder.offsets([self.text])[0]
+        total = states.sum(axis=0, dtype=np.float64)
+        vectors = np.empty((len(parts), states.shape[1]))
+        for i, word in enumerate(parts):
+            inside = (offsets[:, 0] < word.end) & (offsets[:, 1] > word.start)
+            vectors[i] = (total - states[inside].sum(axis=0)) / max(int((~inside).sum()), 1)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        counts = ngrams.count([without(self.text, [word]) for word in parts], self.model.bits)
+        return self.model.text_columns(counts, vectors)
+
+    def spans(self, words: Sequence[Word], weights: Floats) -> list[Span]:
+        """The words with their places in the original text, found in order; one that cleaning rewrote is left out."""
+        found, at = [], 0
+        for word, weight in zip(words, weights, strict=True):
+            start = self.original.find(word.text, at)
+            if start >= 0:
+                at = start + len(word.text)
+                found.append(Span(word.text, start, at, float(weight)))
+        return found
+
+
+def _evidence(scene: _Scene, head: TaskHead, label: int, words: Sequence[Word], lost: Mapping[str, Floats]) -> Evidence:
+    def probability(text: Mapping[str, Floats] | None, picture: Floats | None) -> Floats:
+        return scene.tables(text, picture)[head.name][:, label]
+
+    text, picture = scene.whole_text, scene.whole_picture
+    spans = scene.spans(words, lost[head.name]) if words else []
+    best = strongest(spans)
+    named = {span.text for span in best}
+    rest = without(scene.text, [word for word in words if word.text in named])
+    regions: list[Region] = []
+    without_regions = None
+    if scene.grid is not None:
+        regions = explain_regions(
+            scene.grid, lambda vectors: log_odds(probability(text, scene.model.picture_columns(vectors)))
+        )[1]
+        if regions:
+            left = scene.model.picture_columns(pooled_without(scene.grid, _mask(regions, scene.grid.shape[0])))
+            without_regions = float(probability(text, left)[0])
+    effects = Effects(
+        probability=float(probability(text, picture)[0]),
+        words=best,
+        without_words=float(probability(scene.read([rest]) if readable(rest) else None, picture)[0]) if best else None,
+        regions=regions,
+        without_regions=without_regions,
+        without_text=float(probability(None, picture)[0]) if scene.has_text else None,
+        without_picture=float(probability(text, None)[0]) if picture is not None else None,
+    )
+    return Evidence(spans, regions, says(head.labels[label], effects))
+
+
+def _mask(regions: Sequence[Region], g: int) -> np.ndarray:
+    mask = np.zeros((1, g, g), bool)
+    for region in regions:
+        rows = slice(round(region.y * g), round((region.y + region.height) * g))
+        columns = slice(round(region.x * g), round((region.x + region.width) * g))
+        mask[0, rows, columns] = True
+    return mask
