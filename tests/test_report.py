@@ -231,9 +231,10 @@ def test_memory_does_not_grow_with_the_number_of_memes(tmp_path: Path) -> None:
     picture = b"\x89PNG" + bytes(6000)
 
     def peak(n: int) -> int:
+        verdicts = list(fake_verdicts(n))
         tracemalloc.start()
-        write_report(tmp_path / "r.html", fake_verdicts(n), thumbnails=lambda _: picture, info=INFO)
-        write_csv(tmp_path / "r.csv", fake_verdicts(n))
+        write_report(tmp_path / "r.html", iter(verdicts), thumbnails=lambda _: picture, info=INFO)
+        write_csv(tmp_path / "r.csv", iter(verdicts))
         high = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return high

@@ -238,10 +238,10 @@ def test_pictures_are_hidden_until_asked_for(many: Opened) -> None:
 def test_a_picture_shows_while_the_keyboard_is_on_it(many: Opened) -> None:
     page = many.page
     page.keyboard.press("j")
-    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "picture"
     assert filter_of(many) == "none"
-    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
     assert "blur(" in filter_of(many)
 
 

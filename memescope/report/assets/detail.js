@@ -90,21 +90,31 @@ function markedText(text, spans) {
   return parts;
 }
 
+// Where in the picture a region is, in words.
+function placeOf([x, y, width, height]) {
+  if (width > 0.9 && height > 0.9) return "whole picture";
+  const third = (at, names) => names[Math.min(2, Math.floor(at * 3))];
+  const down = third(y + height / 2, ["top", "middle", "bottom"]), across = third(x + width / 2, ["left", "centre", "right"]);
+  return `picture, ${width > 0.9 ? down : height > 0.9 ? across : `${down} ${across}`}`;
+}
+
 const signed = (weight) => `${weight >= 0 ? "+" : "−"}${Math.abs(weight).toFixed(2)}`;
 
 function lensSection(row, detail) {
   const explained = Object.keys(detail.v ?? {});
   if (!explained.length) return null;
   const { s: spans, g: regions, w: says } = detail.v[opened.lens];
-  const strongest = [...spans].sort((a, b) => Math.abs(b[3]) - Math.abs(a[3])).slice(0, 8);
+  const weights = [...spans.map(([word, , , weight]) => ({ name: h("bdi", textOf(row, {}), word.slice(0, 60)), weight })),
+    ...regions.map((region) => ({ name: h("i", {}, placeOf(region)), weight: region[4] }))];
+  const strongest = weights.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight)).slice(0, 10);
   return h("section", { class: "lens" }, h("h3", {}, "What the answer rests on"),
     explained.length > 1 ? h("div", { class: "lens-choice", role: "group", "aria-label": "Evidence for" }, explained.map((name) =>
       h("button", { type: "button", class: "button small", "aria-pressed": String(name === opened.lens), "data-lens": name,
         onclick: () => { opened.lens = name; drawDetail(); $("detail").querySelector(`[data-lens="${CSS.escape(name)}"]`).focus(); } }, words(name))))
       : h("p", { class: "hint" }, `For “${words(opened.lens)}”`),
     says ? h("p", { dir: "auto", class: "says" }, says) : null,
-    strongest.length ? h("ul", { class: "weights", "aria-label": "Words by weight" }, strongest.map(([word, , , weight]) =>
-      h("li", { class: weight >= 0 ? "towards" : "against" }, h("bdi", textOf(row, {}), word.slice(0, 60)), h("span", {}, signed(weight))))) : null,
+    strongest.length ? h("ul", { class: "weights", "aria-label": "Words and regions by weight" }, strongest.map(({ name, weight }) =>
+      h("li", { class: weight >= 0 ? "towards" : "against" }, name, h("span", {}, signed(weight))))) : null,
     h("p", { class: "hint" }, "Change in log-odds of the answer when the word or region is taken away. ",
       h("span", { class: "key towards" }, "Towards"), " the answer, or ", h("span", { class: "key against" }, "against"), " it. ",
       regions.length ? `${plural(regions.length, "region is", "regions are")} drawn over the picture.` : "No region of the picture was measured."));
@@ -121,9 +131,11 @@ function reasonSection(row) {
 function answerSection(row, detail) {
   const entries = tasks.filter((task) => row.answers[task.name]);
   if (!entries.length) return h("section", {}, h("h3", {}, "Answers"), h("p", { class: "hint" }, "none"));
-  const explained = (task) => (detail.v?.[task.name] ? 0 : 1);
+  // what was explained first, in the order of the scan (most decisive first), then the order of the taxonomy
+  const explained = Object.keys(detail.v ?? {});
+  const place = (task) => (explained.includes(task.name) ? explained.indexOf(task.name) : explained.length);
   return h("section", {}, h("h3", {}, "Answers"),
-    h("ul", { class: "cards" }, [...entries].sort((a, b) => explained(a) - explained(b)).map((task) => answerCard(task, row.answers[task.name]))));
+    h("ul", { class: "cards" }, [...entries].sort((a, b) => place(a) - place(b)).map((task) => answerCard(task, row.answers[task.name]))));
 }
 
 function answerCard(task, answer) {

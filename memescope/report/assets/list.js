@@ -9,6 +9,7 @@ let offsets = [0]; // where each item begins, in pixels
 let active = -1; // place in `shown` of the row that has, or had, the focus
 const made = new Map(); // number of an item -> its element
 let printing = false; // rows stand in the flow of the page, all of them
+const unfolded = []; // panels opened for the printer
 const revealed = new Set(); // rows whose picture was asked for
 
 function drawList() {
@@ -86,7 +87,6 @@ function rowElement(row, at) {
     h("span", textOf(row, { class: row.text || row.read ? "text" : "text none" }), summary.slice(0, 400)));
   return h("li", { class: `row ${row.action}`, "aria-setsize": shown.length, "aria-posinset": at + 1, "data-index": row.index,
     onclick: (event) => { if (!event.target.closest("button") && getSelection().isCollapsed) openMeme(row, shown); } },
-    pictureButton(row, at === Math.max(0, active) ? "0" : "-1"),
     h("div", { class: "row-body" },
       h("p", { class: "row-head" }, h("span", { class: `badge ${row.action}`, "aria-hidden": "true" }, ACTION_NAMES[row.action]),
         row.error !== null ? h("span", { class: "badge error" }, "error") : null,
@@ -95,7 +95,9 @@ function rowElement(row, at) {
         row.lang ? h("span", { class: "tag", title: nameOfLanguage(row.lang) }, row.lang) : null),
       open,
       h("ul", { class: "answers", "aria-label": "Answers" }, answerChips(row)),
-      h("p", { class: "path", dir: "ltr", title: plainName(row.path) }, h("bdi", {}, plainName(row.path || row.id)))));
+      h("p", { class: "path", dir: "ltr", title: plainName(row.path) }, h("bdi", {}, plainName(row.path || row.id)))),
+    // after the text, so that Tab leads from a meme to its picture; the style places it first
+    pictureButton(row, at === Math.max(0, active) ? "0" : "-1"));
 }
 
 // The picture as a button: focused by keyboard it shows while it has the focus, pressed it stays.
@@ -164,6 +166,10 @@ function focusRow(at) {
 // A printer gets the rows one after another, the first 500 of those that pass the filter.
 function drawForPrint() {
   printing = true;
+  for (const id of ["errors-panel", "about-panel"]) {
+    if (!$(id).open) unfolded.push($(id));
+    $(id).open = true;
+  }
   for (const element of made.values()) element.remove();
   made.clear();
   for (let i = 0; i < Math.min(items.length, PRINTED); i++) {
@@ -176,6 +182,7 @@ function drawForPrint() {
 
 function drawForScreen() {
   printing = false;
+  for (const panel of unfolded.splice(0)) panel.open = false;
   for (const element of made.values()) element.remove();
   made.clear();
   measure();

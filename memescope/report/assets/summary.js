@@ -104,8 +104,7 @@ const tallies = new Map(tasks.map((task) => [task.name, tally(task)]));
 function drawTasks() {
   $("tasks-panel").hidden = !tasks.length;
   replace($("tasks"),
-    h("p", { class: "hint" }, "Memes by probability, 0 to 100 % (of what a yes-or-no task looks for; otherwise of the answer given). ",
-      "Heights are square roots, so that a few memes stay visible beside many. Hatched: the model is not sure. Choose one to filter by it."),
+    h("p", { class: "hint" }, "Memes by probability, 0 to 100 %, of what a yes-or-no task looks for, else of the answer; hatched: not sure. Square-root heights."),
     h("ul", { class: "multiples" }, tasks.map((task) => {
       const { sure, unsure, labels, answered, notSure } = tallies.get(task.name);
       const most = task.positive ? 1 : labels.reduce((best, label, i) => (label.n > labels[best].n ? i : best), 0);
