@@ -38,7 +38,7 @@ ENGLISH = frozenset({
     "and", "not", "just", "about", "after", "before", "every", "where", "which", "been", "being", "there", "these",
 })  # fmt: skip
 ALSO_ENGLISH = frozenset({
-    "a", "i", "of", "to", "is", "it", "in", "on", "if", "be", "do", "will", "all", "like", "get", "me", "as", "at", "no",
+    "a", "i", "of", "to", "is", "it", "in", "on", "if", "be", "do", "will", "all", "like", "get", "me", "as", "at",
 })  # fmt: skip
 """Words of English that are hardly words elsewhere, and common ones that are. Most memes are told by these, and the
 model stays closed."""

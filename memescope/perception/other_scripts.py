@@ -104,12 +104,23 @@ class OtherScripts:
 
 
 def _fit(pixels: np.ndarray, corners: np.ndarray, way: Way, look: Look) -> float:
-    """Confidence of one look, times the share of letters that are in the language's script."""
+    """Confidence of one look, times the share of signs, spaces aside, that are letters of the language's script."""
     language, white = way
-    text, confidence = read_line(isolate(pixels, corners, white, *look), language)
-    counts = script_counts(text)
-    letters = sum(counts.values())
-    return confidence * counts.get(SCRIPT_OF[language], 0) / letters if letters >= 2 else 0.0
+    strip = isolate(pixels, corners, white, *look)
+    if not _fills(strip, corners, look[0]):
+        return 0.0
+    text, confidence = read_line(strip, language)
+    signs = sum(not sign.isspace() for sign in text)
+    own = script_counts(text).get(SCRIPT_OF[language], 0)
+    return confidence * own / signs if own >= 2 else 0.0
+
+
+def _fills(strip: np.ndarray, corners: np.ndarray, height: int) -> bool:
+    """Whether ink stands in at least two fifths of the box's columns: looked at in the wrong tone, only the insides of
+    letters are left."""
+    length, depth = float(np.hypot(*(corners[1] - corners[0]))), float(np.hypot(*(corners[3] - corners[0])))
+    columns = int((strip < 128).any(axis=0).sum())
+    return columns >= 0.4 * length / max(depth, 1.0) * height
 
 
 def _best_look(pixels: np.ndarray, corners: np.ndarray, way: Way) -> tuple[str, float]:
