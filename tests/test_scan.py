@@ -129,18 +129,19 @@ _SCAN = "import sys; from memescope.cli import main; main(['scan', sys.argv[1], 
 def test_killed_five_times_a_scan_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
     memes = _list_of(tmp_path / "in", 300)
     undisturbed = scan(memes, tmp_path / "whole")
-    moments = random.Random(7)
+    chance = random.Random(7)
     out = tmp_path / "killed"
     progress = []
-    for _ in range(5):
+    for moment in sorted(chance.sample(range(1, 280), 5)):
         scanning = subprocess.Popen([sys.executable, "-c", _SCAN, str(memes), str(out)], stdout=subprocess.DEVNULL)
-        time.sleep(moments.uniform(0.5, 5.0))
+        while _readings(out) < moment and scanning.poll() is None:
+            time.sleep(chance.uniform(0.01, 0.1))
         os.kill(scanning.pid, signal.SIGKILL)
         scanning.wait()
         progress.append(_readings(out))
+        assert moment <= progress[-1] < 300
     result = scan(memes, out)
     assert progress == sorted(progress)
-    assert 0 < progress[-1] <= 300
     assert result.read_now == 300 - progress[-1]
     assert _stable(_lines(out)) == _stable(_lines(tmp_path / "whole"))
     assert len({line["id"] for line in _lines(out)}) == 300 == undisturbed.results.memes

@@ -10,11 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from memescope.curation.hashes import Fingerprint
 from memescope.curation.hashlist import Hashlist, HashlistMatch
 from memescope.meme import ACTIONS, Verdict, reading_from_dict
 from memescope.report import ScanInfo, write_csv, write_jsonl, write_report
 from memescope.scan.policy import Policy
-from memescope.scan.repeats import Repeat, find_repeats, pdq_of
+from memescope.scan.repeats import Repeat, find_repeats
 from memescope.store.journal import Journal, Row
 
 
@@ -99,9 +100,11 @@ def _verdict(
     if repeat is not None:
         verdict.duplicate_of = repeat.of
         verdict.because = [*verdict.because, *repeat.notes]
-    known = hashlist.match(pdq_of(row.stored)) if hashlist else None
-    if known is not None:
-        _mark_known(verdict, known)
+    if hashlist is not None and row.stored.fingerprint is not None:
+        prints = Fingerprint.from_bytes(row.stored.fingerprint)
+        known = hashlist.match(prints.listed, prints.pdq, quality=prints.quality)
+        if known is not None:
+            _mark_known(verdict, known)
     return verdict
 
 

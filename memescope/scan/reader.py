@@ -99,6 +99,7 @@ class MemeReader:
         """Names and versions of everything a reading depends on, apart from the meme itself."""
         from memescope import __version__
         from memescope.perception.ocr import OCR_VERSION
+        from memescope.perception.tesseract import languages
         from memescope.taxonomy import load_taxonomy
 
         return {
@@ -106,6 +107,7 @@ class MemeReader:
             "model": self.model.name,
             "model_version": self.model.version,
             "ocr": OCR_VERSION,
+            "tesseract": sorted(languages()),
             "encoder": self._encoder.version,
             "taxonomy": load_taxonomy().version,
         }

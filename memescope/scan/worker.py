@@ -15,9 +15,17 @@ MEMORY_LIMIT = 4 * 1024**3
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the parent closes its end."""
     inbox, outbox = _private_streams()
     _limit_memory()
+    try:
+        _serve(inbox, outbox)
+    except (EOFError, BrokenPipeError):
+        # Nobody is listening any more. Leave without flushing what is left in the pipe.
+        os._exit(0)
+
+
+def _serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
     from memescope.scan.frames import receive, send
 
     header, _ = receive(inbox)
@@ -26,15 +34,13 @@ def main() -> None:
         from memescope.scan.reader import MemeReader
 
         reader = MemeReader(header["model"], Policy.model_validate(header["policy"]))
-        send(outbox, {"settings": reader.settings(), "card": reader.model.card, "tasks": list(reader.model.tasks)})
+        greeting = {"settings": reader.settings(), "card": reader.model.card, "tasks": list(reader.model.tasks)}
     except Exception as error:
         send(outbox, {"fatal": f"{type(error).__name__}: {error}"})
         return
+    send(outbox, greeting)
     while True:
-        try:
-            header, blobs = receive(inbox)
-        except EOFError:
-            return
+        header, blobs = receive(inbox)
         send(outbox, *_answer(reader, header, blobs["picture"]))
 
 

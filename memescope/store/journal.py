@@ -88,6 +88,7 @@ class Row:
     seq: int
     id: str
     path: str
+    reading: str | None
     error: str | None
     stored: Stored | None
 
@@ -183,7 +184,7 @@ class Journal:
                 stored = None
                 if row.record is not None:
                     stored = Stored(json.loads(row.record), None, row.fingerprint, row.embedding)
-                yield Row(row.seq, row.id, row.path, row.error, stored)
+                yield Row(row.seq, row.id, row.path, row.reading, row.error, stored)
             if len(page) < _PAGE:
                 return
 
