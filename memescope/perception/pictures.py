@@ -30,9 +30,17 @@ MAX_SIDE = 2048
 ENOUGH_SIDE = 1536
 """A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (much faster) as long as this longest side is left."""
 MAX_PIXELS = 80_000_000
+MAX_WEBP_PIXELS = 32_000_000
+"""Lower, since Pillow's WebP decoder needs 16 bytes a pixel: every picture within the limits loads in half a GiB."""
 MAX_BYTES = 64 * 2**20
 MAX_SCANS = 100
 """Of a JPEG. Encoders make 10 or so; each may cost a pass over all pixels, however few bytes it has."""
+_PLAINLY = {
+    "not identified by this driver": "its header cannot be read",
+    "decoder error": "its pixels cannot be decoded",
+    "could not create decoder object": "its header cannot be read",
+}
+"""What some of Pillow's messages mean."""
 _BAND_PIXELS = 4_000_000
 _ORIENTATION = 0x0112
 _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -111,13 +119,13 @@ def _check_bytes(size: int) -> None:
         )
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, limit: int = MAX_PIXELS) -> None:
     if width < 1 or height < 1:
         raise PictureError(f"header says {width}x{height} pixels: the file is damaged; get another copy")
-    if width * height > MAX_PIXELS:
+    if width * height > limit:
         raise PictureError(
             f"header says {width}x{height} = {width * height / 1e6:.0f} megapixels, over the limit of "
-            f"{MAX_PIXELS / 1e6:.0f} (a pixel bomb?); not decoded: scale it down if it is a real picture"
+            f"{limit / 1e6:.0f} (a pixel bomb?); not decoded: scale it down if it is a real picture"
         )
 
 
@@ -144,6 +152,7 @@ def _guarded(load: Callable[[], Picture], name: str = "") -> Picture:
     # Pillow's decoders raise nearly every built-in type on damaged files (SyntaxError, struct.error, IndexError, ...).
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
+        said = next((plain for jargon, plain in _PLAINLY.items() if jargon in said), said)
         cause = "truncated" if "truncat" in said.lower() else "damaged"
         raise PictureError(f"{cause} {name or 'picture'}: {said}; get another copy or save it anew") from None
 
@@ -177,7 +186,7 @@ def _plugin(name: str) -> Callable[[IO[bytes]], Any]:
 
 def _decode(data: bytes, name: str, suffix: str) -> Picture:
     if name == "WEBP" and (size := webp_size(data)):
-        _check_size(*size)
+        _check_size(*size, MAX_WEBP_PIXELS)
     if name == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
         raise PictureError(
             f"JPEG of {scans} scans, over the limit of {MAX_SCANS} (made to keep a decoder busy?); not decoded"
