@@ -136,7 +136,7 @@ def test_equal_to_the_published_text_encoder() -> None:
 
 
 def test_equal_to_the_published_picture_encoder() -> None:
-    """Stated tolerance: cosine of the pooled vectors at least .9999, places within .03 on average of a range of 6."""
+    """Stated tolerance: cosine of the pooled vectors at least .9999, places within .005 on average of a range of 6."""
     torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
     from memescope.backbones.efficientnet import load_reference
     from memescope.backbones.export import source
@@ -148,7 +148,7 @@ def test_equal_to_the_published_picture_encoder() -> None:
     with torch.inference_mode():
         expected = reference.grid(torch.tensor((pixels - 127) / 128).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
     assert cosine(encoder.pooled(pictures), expected.mean(axis=(1, 2))).min() > 0.9999
-    assert np.abs(encoder.patches(pictures) - expected).mean() < 0.03
+    assert np.abs(encoder.patches(pictures) - expected).mean() < 0.005
 
 
 def test_the_reference_knows_imagenet() -> None:
