@@ -1,6 +1,7 @@
 """The whole evaluation on a drawn set with a fake model: shapes, clean rows, errors, unknown labels, caches, verb."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.identity import identify, near_keys, normal_text, seen
 from memescope.evaluation.linear import fit_predict
 from memescope.evaluation.metrics import figures, scored
+from memescope.evaluation.predictions import Row, Said
 from memescope.evaluation.results import rescore, write
+from memescope.evaluation.score import score
 from memescope.evaluation.tables import cell, markdown, notes, number, read_summaries, summary, write_summary
 from memescope.meme import Answer, Meme, Reading
 from memescope.taxonomy import load_taxonomy
@@ -214,8 +217,26 @@ def test_one_class_only_decides_nothing(tmp_path):
     )
     found = evaluate(Fake(), tmp_path / "one", resamples=20).metrics
     assert found["verdicts"]["harmful"]["verdict"] == "undecided"
+    assert {one["verdict"] for one in found["paired"]["harmful"]["majority"].values()} == {"undecided"}
     assert found["tasks"]["harmful"]["auroc"] == {"value": None, "low": None, "high": None}
     assert "| - |" in markdown([found])
+
+
+def test_a_rare_class_decides_nothing():
+    """c has 5 rows, and the model is perfect where the other answers by chance: the classes with rows decide."""
+    task = replace(load_taxonomy()["sentiment"], labels=("a", "b", "c"))
+    truth = ["a"] * 60 + ["b"] * 60 + ["c"] * 5
+    rows = [
+        Row(str(i), i, (), {"sentiment": label}, {name: {"sentiment": Said(said, {said: 1.0})} for name, said in both})
+        for i, label in enumerate(truth)
+        for both in [[("model", label), ("majority", "a")]]
+    ]
+    found = score(rows, [task], resamples=200)
+    paired = found["paired"]["sentiment"]["majority"]
+    assert found["tasks"]["sentiment"]["macro_f1"]["value"] == 1.0
+    assert paired["macro_f1"]["verdict"] == paired["auroc"]["verdict"] == "undecided"
+    assert paired["accuracy"]["verdict"] == paired["deciding_f1"]["verdict"] == "better"
+    assert found["verdicts"]["sentiment"]["value"] == pytest.approx(1 - 2 * 60 / (125 + 60) / 2)
 
 
 def test_limit_spreads_over_the_split(prepared):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from memescope.evaluation.abstention import risk_coverage, threshold_table
 from memescope.evaluation.identity import Progress
 from memescope.evaluation.intervals import NOT_COMPARED, RESAMPLES, Comparison, compare, distributions, interval
-from memescope.evaluation.metrics import LOWER_IS_BETTER, Scored, by_label
+from memescope.evaluation.metrics import LOWER_IS_BETTER, Scored, by_label, deciding
 from memescope.evaluation.predictions import MODEL, Row, rows_of, table, unknown_labels
 from memescope.evaluation.reliability import brier_parts, events, perfect_band, reliability_curve
 from memescope.taxonomy import Task
@@ -70,7 +71,7 @@ def _subset(rows: Sequence[Row], tasks: Sequence[Task], seed: int, resamples: in
             if name != MODEL:
                 result["baselines"].setdefault(name, {})[task.name] = intervals[name] | {"n": len(mine)}
                 comparisons[name] = {
-                    figure: compare(values, found[name][figure], figure)
+                    figure: _settled(compare(values, found[name][figure], figure), figure, systems[MODEL])
                     for figure, values in found[MODEL].items()
                     if figure not in NOT_COMPARED
                 }
@@ -87,6 +88,19 @@ def best_baseline(baselines: Mapping[str, Mapping[str, Any]], figure: str) -> st
     """The baseline with the best value of a figure, from `{name: {figure: {"value", ...}}}`; None if none has one."""
     values = {name: its[figure]["value"] for name, its in baselines.items() if its[figure]["value"] is not None}
     return (min if figure in LOWER_IS_BETTER else max)(values, key=values.__getitem__) if values else None
+
+
+def _settled(comparison: Comparison, figure: str, rows: Scored) -> Comparison:
+    """The comparison, `undecided` where it would rest on classes with too few rows.
+
+    That is every figure of a task without enough classes to decide, and the figures that average over classes where one
+    that occurs is rare.
+    """
+    held = rows.truth_matrix.sum(axis=0)
+    enough = deciding(rows)
+    too_few = enough.sum() < (1 if rows.multilabel else 2)
+    averaged = figure in ("macro_f1", "auroc") and bool(((held > 0) & ~enough).any())
+    return replace(comparison, verdict="undecided") if too_few or averaged else comparison
 
 
 def _verdict(intervals: Mapping[str, Any], comparisons: Mapping[str, Mapping[str, Comparison]]) -> dict[str, Any]:

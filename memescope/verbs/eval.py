@@ -44,7 +44,7 @@ def evaluate_model(
     Every figure comes with n and an interval, every task with a paired comparison: better, equal or worse than the best
     baseline. Leaves metrics.json and predictions.jsonl.
 
-    Example:  memescope eval starter --data ../shared/data/ready/harmc --text ocr
+    Example:  memescope data synth drawn --splits  and then  memescope eval starter --data drawn --text ocr
     """
     from rich.console import Console
 
