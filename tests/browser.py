@@ -1,4 +1,6 @@
-"""Headless Chromium for the tests that open a report: the system's own, driven by playwright; skipped where absent."""
+"""Headless Chromium for the tests that open a report: the system's own, driven by playwright; skipped where absent.
+
+The fixtures that use it are in `report_pages.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from memescope.report import ScanInfo
+
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -22,6 +26,21 @@ FLAGS = [
     "--disable-sync",
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+INFO = ScanInfo(
+    title="Invented memes",
+    inputs=["memes/"],
+    seconds=75,
+    model="invented",
+    policy=["harmful at 70 % or more is flagged"],
+    trained_on={"harmful": "drawn cats", "humour": "drawn dogs"},
+    abstains={"harmful": "probability under 60 %"},
+    notes=["Probabilities are invented."],
+    counts={"files found": 120},
+    versions={"python": "3"},
+    command="memescope scan memes/",
+)
 
 
 @contextmanager
@@ -64,3 +83,34 @@ def open_report(browser: Any, path: Path, width: int = 1280, height: int = 900, 
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-ready]")
     return opened
+
+
+def finish(opened: Opened) -> None:
+    """Whatever a test did: only the file itself and data were asked for, nothing was logged, refused or failed."""
+    outside = [url for url in opened.requests[1:] if not url.startswith("data:")]
+    opened.page.context.close()
+    assert opened.requests[0].startswith("file://")
+    assert outside == []
+    assert opened.complaints == []
+
+
+FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def to_list(opened: Opened) -> None:
+    """Scroll to where rows are drawn."""
+    opened.page.evaluate("document.getElementById('browse').scrollIntoView()")
+    opened.page.evaluate(FRAMES)
+
+
+def ids(opened: Opened, limit: int = 8) -> list[str]:
+    """File names of the first rows."""
+    to_list(opened)
+    return opened.page.eval_on_selector_all("#rows > li.row .path", "all => all.map(e => e.textContent)")[:limit]
+
+
+def open_meme(opened: Opened, search: str) -> Any:
+    opened.page.fill("#search", search)
+    to_list(opened)
+    opened.page.locator("#rows > li.row .open").first.click()
+    return opened.page.locator("#detail")

@@ -23,8 +23,19 @@ from memescope.report.encode import Vocabulary, data_uri, detail, row, script_js
 from memescope.report.info import ScanInfo
 from memescope.taxonomy import load_taxonomy
 
-STYLES = ("base.css", "list.css", "detail.css", "print.css")
-SCRIPTS = ("dom.js", "data.js", "filter.js", "plots.js", "summary.js", "list.js", "detail.js", "main.js")
+STYLES = ("base.css", "summary.css", "list.css", "detail.css", "print.css")
+SCRIPTS = (
+    "dom.js",
+    "data.js",
+    "filter.js",
+    "plots.js",
+    "summary.js",
+    "about.js",
+    "list.js",
+    "evidence.js",
+    "detail.js",
+    "main.js",
+)
 ROWS_IN_BLOCK = 250
 DRAWN_IN_BLOCK = 10
 """Pictures and details in one lazily parsed block: a screen of memes in any order parses about ten of these."""

@@ -21,15 +21,26 @@ function readRow(raw, index) {
     const several = Array.isArray(chosen);
     const labels = several ? chosen : [chosen];
     const known = p.filter((one) => one !== null);
-    const confidence = several ? Math.min(1, ...known.map((one) => Math.max(one, 1 - one))) : p[chosen] ?? 0;
+    const confidence = several ? Math.min(1, ...known.map((one) => Math.max(one, 1 - one))) : (p[chosen] ?? 0);
     answers[name] = { labels, several, unsure: unsure === 1, p, confidence };
   }
   const text = raw.t || "";
   return {
-    index, id: raw.i, path: raw.p || "", action: ACTIONS[raw.a], text, read: raw.o === true ? text : raw.o ?? null,
-    lang: raw.l || "", answers, copyOf: raw.d ?? null, because: raw.b || [], error: raw.e ?? null,
-    urgency: 0, unsure: Object.values(answers).some((answer) => answer.unsure),
-    cluster: null, words: null,
+    index,
+    id: raw.i,
+    path: raw.p || "",
+    action: ACTIONS[raw.a],
+    text,
+    read: raw.o === true ? text : (raw.o ?? null),
+    lang: raw.l || "",
+    answers,
+    copyOf: raw.d ?? null,
+    because: raw.b || [],
+    error: raw.e ?? null,
+    urgency: 0,
+    unsure: Object.values(answers).some((answer) => answer.unsure),
+    cluster: null,
+    words: null,
   };
 }
 

@@ -17,7 +17,8 @@ function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [property, to] of Object.entries(value)) element.style.setProperty(property, to);
+    else if (name === "style")
+      for (const [property, to] of Object.entries(value)) element.style.setProperty(property, to);
     else element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...present(children));
@@ -29,7 +30,8 @@ function replace(element, ...children) {
 }
 
 // Children that are not there (null, undefined, false) are left out; lists of children stand for their members.
-const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+const present = (children) =>
+  children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
 const number = (n) => n.toLocaleString("en");
 const plural = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
@@ -47,7 +49,8 @@ const words = (name) => name.replaceAll("_", " ").replaceAll("-", " ");
 // A file name in which characters that would disguise it (controls, changes of direction) are spelt out.
 function plainName(path) {
   return path.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (c) =>
-    c === "\n" ? "⏎" : `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+    c === "\n" ? "⏎" : `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
+  );
 }
 
 const languageNames = new Intl.DisplayNames(["en"], { type: "language", fallback: "none" });

@@ -1,7 +1,16 @@
 // What is shown and in which order. `state` is the whole of it; the controls only write there.
 
 const defaults = () => ({
-  show: "", task: "", label: -1, low: 0, high: 100, certainty: "", language: "", duplicates: "", search: "", sort: "urgency",
+  show: "",
+  task: "",
+  label: -1,
+  low: 0,
+  high: 100,
+  certainty: "",
+  language: "",
+  duplicates: "",
+  search: "",
+  sort: "urgency",
 });
 let state = defaults();
 
@@ -18,7 +27,7 @@ function scoreOf(row) {
   const answer = row.answers[state.task];
   if (!answer) return -1;
   if (state.label >= 0) return answer.p[state.label] ?? -1;
-  return taskByName.get(state.task).positive ? answer.p[1] ?? -1 : answer.confidence;
+  return taskByName.get(state.task).positive ? (answer.p[1] ?? -1) : answer.confidence;
 }
 
 // How sure the least sure (or the chosen) answer is.
@@ -29,7 +38,8 @@ function surenessOf(row) {
 
 function matches(row, terms) {
   const { show, task, label, low, high, certainty, language, duplicates } = state;
-  if (show === "duplicate" ? row.copyOf === null : show === "error" ? row.error === null : show && row.action !== show) return false;
+  if (show === "duplicate" ? row.copyOf === null : show === "error" ? row.error === null : show && row.action !== show)
+    return false;
   if (language && row.lang !== (language === "und" ? "" : language)) return false;
   if (duplicates === "any" && !row.cluster) return false;
   if (duplicates === "first" && row.cluster && row.cluster[0] !== row) return false;
@@ -45,12 +55,15 @@ function matches(row, terms) {
 
 const byText = new Intl.Collator("en", { numeric: true });
 const orders = {
-  urgency: (a, b) => BY_URGENCY.indexOf(a.action) - BY_URGENCY.indexOf(b.action)
-    || (a.error !== null) - (b.error !== null) || scoreOf(b) - scoreOf(a),
+  urgency: (a, b) =>
+    BY_URGENCY.indexOf(a.action) - BY_URGENCY.indexOf(b.action) ||
+    (a.error !== null) - (b.error !== null) ||
+    scoreOf(b) - scoreOf(a),
   high: (a, b) => scoreOf(b) - scoreOf(a),
   low: (a, b) => scoreOf(a) - scoreOf(b),
   unsure: (a, b) => surenessOf(a) - surenessOf(b),
-  copies: (a, b) => (b.cluster?.length ?? 1) - (a.cluster?.length ?? 1) || (a.cluster?.[0] ?? a).index - (b.cluster?.[0] ?? b).index,
+  copies: (a, b) =>
+    (b.cluster?.length ?? 1) - (a.cluster?.length ?? 1) || (a.cluster?.[0] ?? a).index - (b.cluster?.[0] ?? b).index,
   lang: (a, b) => (a.lang === "") - (b.lang === "") || (a.lang < b.lang ? -1 : a.lang > b.lang ? 1 : 0),
   path: (a, b) => byText.compare(a.path, b.path),
   input: () => 0,
@@ -72,8 +85,13 @@ function sortHint() {
   const named = state.task ? `“${words(state.task)}”` : "";
   const label = state.task && state.label >= 0 ? `“${words(taskByName.get(state.task).labels[state.label])}”` : "";
   const positive = state.task && taskByName.get(state.task).positive;
-  const score = !state.task ? "the highest probability among the tasks on safety and bias"
-    : label ? `the probability of ${label}` : positive ? `the probability of “${words(positive)}”` : `the probability of the answer to ${named}`;
+  const score = !state.task
+    ? "the highest probability among the tasks on safety and bias"
+    : label
+      ? `the probability of ${label}`
+      : positive
+        ? `the probability of “${words(positive)}”`
+        : `the probability of the answer to ${named}`;
   if (state.sort === "urgency") return `Flagged first, then what needs a person; within each by ${score}.`;
   if (state.sort === "high" || state.sort === "low") return `By ${score}.`;
   if (state.sort === "unsure") return `Answers the model would not stand by first${named ? `, for ${named}` : ""}.`;

@@ -30,8 +30,10 @@ function drawList() {
 
 function measure() {
   const style = getComputedStyle($("rows"));
-  const rowHeight = parseFloat(style.getPropertyValue("--row")) * parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const headingHeight = parseFloat(style.getPropertyValue("--heading")) * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const rowHeight =
+    parseFloat(style.getPropertyValue("--row")) * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const headingHeight =
+    parseFloat(style.getPropertyValue("--heading")) * parseFloat(getComputedStyle(document.documentElement).fontSize);
   offsets = [0];
   for (const item of items) offsets.push(offsets.at(-1) + (item.heading ? headingHeight : rowHeight));
   $("rows").style.setProperty("height", `${offsets.at(-1)}px`);
@@ -56,7 +58,8 @@ function drawVisible() {
 
 // The item that covers this height (binary search).
 function itemAt(y) {
-  let low = 0, high = items.length - 1;
+  let low = 0,
+    high = items.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
     if (offsets[middle] <= y) low = middle;
@@ -76,43 +79,98 @@ function place(i) {
 }
 
 function headingElement(item) {
-  return h("li", { class: `group ${item.heading}` }, h("h3", {}, ACTION_NAMES[item.heading], h("span", { class: "group-n" }, number(item.n))));
+  return h(
+    "li",
+    { class: `group ${item.heading}` },
+    h("h3", {}, ACTION_NAMES[item.heading], h("span", { class: "group-n" }, number(item.n))),
+  );
 }
 
 function rowElement(row, at) {
   const summary = row.error !== null && !row.text ? plainName(row.error) : row.text || row.read || "no text";
-  const open = h("button", { type: "button", class: "open", id: `open-${row.index}`, tabindex: at === Math.max(0, active) ? "0" : "-1",
-    onclick: () => openMeme(row, shown), onfocus: () => activate(at) },
+  const open = h(
+    "button",
+    {
+      type: "button",
+      class: "open",
+      id: `open-${row.index}`,
+      tabindex: at === Math.max(0, active) ? "0" : "-1",
+      onclick: () => openMeme(row, shown),
+      onfocus: () => activate(at),
+    },
     h("span", { class: "hidden" }, `${ACTION_NAMES[row.action]}. `),
-    h("span", textOf(row, { class: row.text || row.read ? "text" : "text none" }), summary.slice(0, 400)));
-  return h("li", { class: `row ${row.action}`, "aria-setsize": shown.length, "aria-posinset": at + 1, "data-index": row.index,
-    onclick: (event) => { if (!event.target.closest("button") && getSelection().isCollapsed) openMeme(row, shown); } },
-    h("div", { class: "row-body" },
-      h("p", { class: "row-head" }, h("span", { class: `badge ${row.action}`, "aria-hidden": "true" }, ACTION_NAMES[row.action]),
+    h("span", textOf(row, { class: row.text || row.read ? "text" : "text none" }), summary.slice(0, 400)),
+  );
+  return h(
+    "li",
+    {
+      class: `row ${row.action}`,
+      "aria-setsize": shown.length,
+      "aria-posinset": at + 1,
+      "data-index": row.index,
+      onclick: (event) => {
+        if (!event.target.closest("button") && getSelection().isCollapsed) openMeme(row, shown);
+      },
+    },
+    h(
+      "div",
+      { class: "row-body" },
+      h(
+        "p",
+        { class: "row-head" },
+        h("span", { class: `badge ${row.action}`, "aria-hidden": "true" }, ACTION_NAMES[row.action]),
         row.error !== null ? h("span", { class: "badge error" }, "error") : null,
         row.because.length ? h("span", { class: "because", dir: "auto" }, row.because.join(" · ").slice(0, 200)) : null,
         row.cluster ? h("span", { class: "tag" }, `${row.cluster.length}× the same`) : null,
-        row.lang ? h("span", { class: "tag", title: nameOfLanguage(row.lang) }, row.lang) : null),
+        row.lang ? h("span", { class: "tag", title: nameOfLanguage(row.lang) }, row.lang) : null,
+      ),
       open,
       h("ul", { class: "answers", "aria-label": "Answers" }, answerChips(row)),
-      h("p", { class: "path", dir: "ltr", title: plainName(row.path) }, h("bdi", {}, plainName(row.path || row.id)))),
+      h("p", { class: "path", dir: "ltr", title: plainName(row.path) }, h("bdi", {}, plainName(row.path || row.id))),
+    ),
     // after the text, so that Tab leads from a meme to its picture; the style places it first
-    pictureButton(row, at === Math.max(0, active) ? "0" : "-1"));
+    pictureButton(row, at === Math.max(0, active) ? "0" : "-1"),
+  );
 }
 
 // The picture as a button: focused by keyboard it shows while it has the focus, pressed it stays.
 function pictureButton(row, tabindex, large) {
   const { picture } = drawn(row);
-  if (!picture) return h("span", { class: "picture none", role: "img", "aria-label": "no picture" }, h("span", { "aria-hidden": "true" }, "no picture"));
-  const button = h("button", { type: "button", class: "picture", tabindex, "aria-pressed": String(revealed.has(row)),
-    "aria-label": `Show picture of ${plainName(row.path || row.id)}`, onclick: () => {
-      if (revealed.has(row)) revealed.delete(row);
-      else revealed.add(row);
-      for (const one of document.querySelectorAll(`.picture[data-of="${row.index}"]`)) one.setAttribute("aria-pressed", String(revealed.has(row)));
-    }, "data-of": row.index }, h("img", { src: picture, alt: "", decoding: large ? "sync" : "async", draggable: "false", onload: large && ((event) => {
-    const { naturalWidth, naturalHeight } = event.target;
-    button.parentElement.style.setProperty("--aspect", naturalWidth / naturalHeight);
-  }) }));
+  if (!picture)
+    return h(
+      "span",
+      { class: "picture none", role: "img", "aria-label": "no picture" },
+      h("span", { "aria-hidden": "true" }, "no picture"),
+    );
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "picture",
+      tabindex,
+      "aria-pressed": String(revealed.has(row)),
+      "aria-label": `Show picture of ${plainName(row.path || row.id)}`,
+      onclick: () => {
+        if (revealed.has(row)) revealed.delete(row);
+        else revealed.add(row);
+        for (const one of document.querySelectorAll(`.picture[data-of="${row.index}"]`))
+          one.setAttribute("aria-pressed", String(revealed.has(row)));
+      },
+      "data-of": row.index,
+    },
+    h("img", {
+      src: picture,
+      alt: "",
+      decoding: large ? "sync" : "async",
+      draggable: "false",
+      onload:
+        large &&
+        ((event) => {
+          const { naturalWidth, naturalHeight } = event.target;
+          button.parentElement.style.setProperty("--aspect", naturalWidth / naturalHeight);
+        }),
+    }),
+  );
   return button;
 }
 
@@ -120,14 +178,24 @@ function pictureButton(row, tabindex, large) {
 function answerChips(row) {
   const entries = Object.entries(row.answers).map(([name, answer]) => ({ task: taskByName.get(name), answer }));
   const rank = ({ task, answer }) =>
-    (task.name === state.task ? 100 : 0) + (task.positive ? (answer.labels[0] === 1 ? 10 : -10) : 0) + (answer.unsure ? -3 : 0) + answer.confidence;
+    (task.name === state.task ? 100 : 0) +
+    (task.positive ? (answer.labels[0] === 1 ? 10 : -10) : 0) +
+    (answer.unsure ? -3 : 0) +
+    answer.confidence;
   entries.sort((a, b) => rank(b) - rank(a));
   const chips = entries.slice(0, 5).map(({ task, answer }) => {
-    const label = answer.several ? `${words(task.name)}: ${answer.labels.length ? answer.labels.map((n) => words(task.labels[n])).join(", ") : "none"}`
-      : task.positive ? words(task.labels[answer.labels[0]]) : `${words(task.name)}: ${words(task.labels[answer.labels[0]])}`;
-    return h("li", { class: `answer ${answer.unsure ? "unsure" : ""}` }, h("span", { class: "answer-name" }, label),
+    const label = answer.several
+      ? `${words(task.name)}: ${answer.labels.length ? answer.labels.map((n) => words(task.labels[n])).join(", ") : "none"}`
+      : task.positive
+        ? words(task.labels[answer.labels[0]])
+        : `${words(task.name)}: ${words(task.labels[answer.labels[0]])}`;
+    return h(
+      "li",
+      { class: `answer ${answer.unsure ? "unsure" : ""}` },
+      h("span", { class: "answer-name" }, label),
       answer.unsure ? null : probabilityBar(answer.confidence, "chosen"),
-      h("span", { class: "answer-p" }, answer.unsure ? "not sure" : percent(answer.confidence)));
+      h("span", { class: "answer-p" }, answer.unsure ? "not sure" : percent(answer.confidence)),
+    );
   });
   if (entries.length > 5) chips.push(h("li", { class: "answer more" }, `+ ${entries.length - 5}`));
   return chips;
@@ -154,7 +222,8 @@ function focusRow(at) {
   const i = itemOf(at);
   const top = $("rows").getBoundingClientRect().top + offsets[i];
   const bottom = top + offsets[i + 1] - offsets[i];
-  const above = document.querySelector(".results-head").offsetHeight + 4, below = window.innerHeight - 8;
+  const above = document.querySelector(".results-head").offsetHeight + 4,
+    below = window.innerHeight - 8;
   if (top < above) window.scrollBy(0, top - above);
   else if (bottom > below) window.scrollBy(0, bottom - below);
   if (!made.has(i)) place(i);

@@ -1,4 +1,4 @@
-// The head of the page: counts, small plots, the errors, and how the scan was made.
+// The head of the page: what was scanned, counts that filter, small plots.
 
 function drawSummary() {
   drawByline();
@@ -18,7 +18,10 @@ function drawByline() {
     info.seconds === null ? null : duration(info.seconds),
     info.model ? `model ${info.model}${info.model_version ? ` ${info.model_version}` : ""}` : null,
   ].filter(Boolean);
-  replace($("byline"), parts.map((part) => h("span", { dir: "auto" }, part)));
+  replace(
+    $("byline"),
+    parts.map((part) => h("span", { dir: "auto" }, part)),
+  );
 }
 
 function duration(seconds) {
@@ -43,36 +46,92 @@ function drawTiles() {
     ["error", "Errors", countOf((row) => row.error !== null), "error"],
     ["duplicate", "Duplicates", countOf((row) => row.copyOf !== null), "duplicate"],
   ];
-  replace($("tiles"), tiles.map(([show, name, n, kind]) =>
-    h("button", { type: "button", class: `tile ${kind}`, "data-show": show, onclick: () => { change({ show }); toList(); } },
-      h("span", { class: "tile-n" }, number(n)), h("span", { class: "tile-name" }, name))));
+  replace(
+    $("tiles"),
+    tiles.map(([show, name, n, kind]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: `tile ${kind}`,
+          "data-show": show,
+          onclick: () => {
+            change({ show });
+            toList();
+          },
+        },
+        h("span", { class: "tile-n" }, number(n)),
+        h("span", { class: "tile-name" }, name),
+      ),
+    ),
+  );
 }
 
 function drawOverview() {
-  const parts = BY_URGENCY.map((kind) => ({ name: ACTION_NAMES[kind], kind, n: countOf((row) => row.action === kind) }));
+  const parts = BY_URGENCY.map((kind) => ({
+    name: ACTION_NAMES[kind],
+    kind,
+    n: countOf((row) => row.action === kind),
+  }));
   const clusters = new Set(rows.map((row) => row.cluster).filter(Boolean));
   const repeats = [...clusters].reduce((n, cluster) => n + cluster.length - 1, 0);
   const languages = languageCounts();
-  const unsure = countOf((row) => row.unsure), failed = countOf((row) => row.error !== null);
-  replace($("overview"),
-    h("figure", { class: "panel plot" }, h("figcaption", {}, "What to do"),
+  const unsure = countOf((row) => row.unsure),
+    failed = countOf((row) => row.error !== null);
+  replace(
+    $("overview"),
+    h(
+      "figure",
+      { class: "panel plot" },
+      h("figcaption", {}, "What to do"),
       stacked(parts, parts.map((part) => `${part.name}: ${part.n}`).join(", ")),
-      h("ul", { class: "legend" }, parts.filter((part) => part.n).map((part) =>
-        h("li", {}, h("span", { class: `swatch ${part.kind}`, "aria-hidden": "true" }), `${part.name} ${share(part.n)}`))),
-      h("p", { class: "hint" }, clusters.size
-        ? `${plural(clusters.size, "meme appears", "memes appear")} more than once; without repeats there are ${number(rows.length - repeats)}.`
-        : "No meme appears more than once."),
+      h(
+        "ul",
+        { class: "legend" },
+        parts
+          .filter((part) => part.n)
+          .map((part) =>
+            h(
+              "li",
+              {},
+              h("span", { class: `swatch ${part.kind}`, "aria-hidden": "true" }),
+              `${part.name} ${share(part.n)}`,
+            ),
+          ),
+      ),
+      h(
+        "p",
+        { class: "hint" },
+        clusters.size
+          ? `${plural(clusters.size, "meme appears", "memes appear")} more than once; without repeats there are ${number(rows.length - repeats)}.`
+          : "No meme appears more than once.",
+      ),
       h("p", { class: "hint" }, `In ${plural(unsure, "meme", "memes")} the model is not sure of at least one answer.`),
-      failed ? h("p", { class: "hint" }, `${plural(failed, "file", "files")} could not be read.`) : null),
-    h("figure", { class: "panel plot" }, h("figcaption", {}, "Languages"),
-      languages.length ? countBars(languages.slice(0, 8).map(([code, n]) => ({
-        name: nameOfLanguage(code), n, onclick: () => { change({ language: code || "und" }); toList(); },
-      }))) : h("p", { class: "hint" }, "No memes."),
-      languages.length > 8 ? h("p", { class: "hint" }, `and ${languages.length - 8} more, in the filter`) : null));
+      failed ? h("p", { class: "hint" }, `${plural(failed, "file", "files")} could not be read.`) : null,
+    ),
+    h(
+      "figure",
+      { class: "panel plot" },
+      h("figcaption", {}, "Languages"),
+      languages.length
+        ? countBars(
+            languages.slice(0, 8).map(([code, n]) => ({
+              name: nameOfLanguage(code),
+              n,
+              onclick: () => {
+                change({ language: code || "und" });
+                toList();
+              },
+            })),
+          )
+        : h("p", { class: "hint" }, "No memes."),
+      languages.length > 8 ? h("p", { class: "hint" }, `and ${languages.length - 8} more, in the filter`) : null,
+    ),
+  );
 }
 
 const share = (n) => (rows.length ? percent(n / rows.length) : "–");
-const nameOfLanguage = (code) => (code ? languageName(code) ?? code : "not known");
+const nameOfLanguage = (code) => (code ? (languageName(code) ?? code) : "not known");
 
 function languageCounts() {
   const counts = new Map();
@@ -82,15 +141,17 @@ function languageCounts() {
 
 // How one task was answered: histogram of what a binary task looks for, else of the answered label (several: of each yes).
 function tally(task) {
-  const sure = new Array(BINS).fill(0), unsure = new Array(BINS).fill(0);
+  const sure = new Array(BINS).fill(0),
+    unsure = new Array(BINS).fill(0);
   const labels = task.labels.map(() => ({ n: 0, unsure: 0 }));
-  let answered = 0, notSure = 0;
+  let answered = 0,
+    notSure = 0;
   for (const row of rows) {
     const answer = row.answers[task.name];
     if (!answer) continue;
     answered += 1;
     notSure += answer.unsure ? 1 : 0;
-    const p = task.positive ? answer.p[1] ?? 0 : answer.confidence;
+    const p = task.positive ? (answer.p[1] ?? 0) : answer.confidence;
     (answer.unsure ? unsure : sure)[Math.min(BINS - 1, Math.floor(p * BINS))] += 1;
     for (const label of answer.labels) {
       labels[label].n += 1;
@@ -103,59 +164,48 @@ const tallies = new Map(tasks.map((task) => [task.name, tally(task)]));
 
 function drawTasks() {
   $("tasks-panel").hidden = !tasks.length;
-  replace($("tasks"),
-    h("p", { class: "hint" }, "Memes by probability, 0 to 100 %, of what a yes-or-no task looks for, else of the answer; hatched: not sure. Square-root heights."),
-    h("ul", { class: "multiples" }, tasks.map((task) => {
-      const { sure, unsure, labels, answered, notSure } = tallies.get(task.name);
-      const most = task.positive ? 1 : labels.reduce((best, label, i) => (label.n > labels[best].n ? i : best), 0);
-      const line = `${number(labels[most]?.n ?? 0)} ${words(task.labels[most] ?? "")}`;
-      const inWords = `${words(task.name)}: ${number(answered)} answered, ${line}, not sure of ${number(notSure)}`;
-      return h("li", {}, h("button", { type: "button", class: "multiple", title: task.definition, "aria-pressed": String(state.task === task.name),
-        "data-task": task.name, onclick: () => { change({ task: state.task === task.name ? "" : task.name, label: -1 }); toList(); } },
-        h("span", { class: "multiple-name" }, words(task.name)), histogram(sure, unsure, inWords),
-        h("span", { class: "multiple-line", "aria-hidden": "true" }, line, notSure ? h("span", { class: "muted" }, `${number(notSure)} not sure`) : null)));
-    })));
-}
-
-function drawErrors() {
-  const failed = rows.filter((row) => row.error !== null);
-  $("errors-panel").hidden = !failed.length;
-  $("errors-title").textContent = `Errors: ${plural(failed.length, "file", "files")}`;
-  const body = h("tbody", {});
-  const more = h("button", { type: "button", class: "button" }, "Show more");
-  const grow = () => {
-    const from = body.children.length;
-    body.append(...failed.slice(from, from + 100).map((row) => h("tr", {},
-      h("td", {}, h("button", { type: "button", class: "link path", dir: "auto", onclick: () => openMeme(row, [row]) }, plainName(row.path || row.id))),
-      h("td", { dir: "auto" }, plainName(row.error)))));
-    more.hidden = body.children.length >= failed.length;
-    more.textContent = `Show more (${number(failed.length - body.children.length)} left)`;
-  };
-  more.addEventListener("click", grow);
-  grow();
-  replace($("errors"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "errors-title" },
-    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "File"), h("th", { scope: "col" }, "Cause"))), body)), more);
-}
-
-function table(entries, caption) {
-  if (!entries.length) return null;
-  return h("table", { class: "pairs" }, h("caption", {}, caption), h("tbody", {}, entries.map(([name, value]) =>
-    h("tr", {}, h("th", { scope: "row" }, name), h("td", { dir: "auto" }, typeof value === "number" ? number(value) : value)))));
-}
-
-function drawAbout() {
-  const { info } = about;
-  const notes = tasks.filter((task) => info.trained_on[task.name] || info.abstains[task.name] || task.definition);
-  replace($("about-scan"),
-    info.notes.map((note) => h("p", { dir: "auto" }, note)),
-    info.policy.length ? [h("h4", {}, "Policy: what makes a meme flagged, or one for a person"),
-      h("ul", { class: "rules" }, info.policy.map((rule) => h("li", { dir: "auto" }, rule)))] : null,
-    notes.length ? [h("h4", {}, "Tasks: what is asked, what the model learned it from, when it is not sure"),
-      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Tasks" }, h("table", {}, h("thead", {}, h("tr", {},
-        ["Task", "Question", "Trained on", "Not sure when"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, notes.map((task) => h("tr", {}, h("th", { scope: "row" }, words(task.name)), h("td", {}, task.definition),
-          h("td", {}, info.trained_on[task.name] ?? ""), h("td", {}, info.abstains[task.name] ?? ""))))))] : null,
-    h("div", { class: "tables" }, table(Object.entries(info.counts), "Counts"),
-      table([...(info.taxonomy ? [["taxonomy", info.taxonomy]] : []), ...Object.entries(info.versions)], "Versions")),
-    info.command ? [h("h4", {}, "Command"), h("pre", { tabindex: "0" }, h("code", {}, plainName(info.command)))] : null);
+  replace(
+    $("tasks"),
+    h(
+      "p",
+      { class: "hint" },
+      "Memes by probability, 0 to 100 %, of what a yes-or-no task looks for, else of the answer; hatched: not sure. Square-root heights.",
+    ),
+    h(
+      "ul",
+      { class: "multiples" },
+      tasks.map((task) => {
+        const { sure, unsure, labels, answered, notSure } = tallies.get(task.name);
+        const most = task.positive ? 1 : labels.reduce((best, label, i) => (label.n > labels[best].n ? i : best), 0);
+        const line = `${number(labels[most]?.n ?? 0)} ${words(task.labels[most] ?? "")}`;
+        const inWords = `${words(task.name)}: ${number(answered)} answered, ${line}, not sure of ${number(notSure)}`;
+        return h(
+          "li",
+          {},
+          h(
+            "button",
+            {
+              type: "button",
+              class: "multiple",
+              title: task.definition,
+              "aria-pressed": String(state.task === task.name),
+              "data-task": task.name,
+              onclick: () => {
+                change({ task: state.task === task.name ? "" : task.name, label: -1 });
+                toList();
+              },
+            },
+            h("span", { class: "multiple-name" }, words(task.name)),
+            histogram(sure, unsure, inWords),
+            h(
+              "span",
+              { class: "multiple-line", "aria-hidden": "true" },
+              line,
+              notSure ? h("span", { class: "muted" }, `${number(notSure)} not sure`) : null,
+            ),
+          ),
+        );
+      }),
+    ),
+  );
 }
