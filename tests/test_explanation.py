@@ -169,7 +169,7 @@ def words(*texts: str) -> list[Span]:
 def test_says_words_and_a_minor_picture() -> None:
     effects = Effects(0.83, words("mask", "sheep"), 0.41, without_text=0.3, without_picture=0.80)
     assert says("harmful", effects) == (
-        "Rests on the words 'mask' and 'sheep' (without them P(harmful) falls from .83 to .41); "
+        "Rests on the words “mask” and “sheep” (without them P(harmful) falls from .83 to .41); "
         "the picture matters little (without it .80)."
     )
 
@@ -178,7 +178,7 @@ def test_says_regions_and_one_word() -> None:
     regions = [Region(0, 0, 2 / 7, 2 / 7, 1.0), Region(0, 1 / 7, 1 / 7, 1 / 7, 0.5)]
     effects = Effects(0.9, words("wall"), 0.7, regions, 0.6, 0.4, 0.2)
     assert says("hateful", effects) == (
-        "Rests on the word 'wall' (without it P(hateful) falls from .90 to .70) and on the upper left of the picture "
+        "Rests on the word “wall” (without it P(hateful) falls from .90 to .70) and on the upper left of the picture "
         "(without it P(hateful) falls from .90 to .60)."
     )
 
@@ -189,6 +189,12 @@ def test_says_the_whole_where_no_part_is_enough() -> None:
         "Rests on the text as a whole (without it P(funny) falls from .60 to .40); "
         "the picture speaks against it (without it P(funny) rises to .72)."
     )
+
+
+def test_says_a_repeated_word_once() -> None:
+    effects = Effects(0.9, words("Trump's", "wall", "TRUMP'S"), 0.5)
+    assert says("harmful", effects).startswith("Rests on the words “Trump's” and “wall” (without them P(harmful)")
+    assert says("harmful", Effects(0.9, words("no", "No"), 0.5)).startswith("Rests on the word “no” (without it ")
 
 
 def test_says_nothing_that_was_not_measured() -> None:

@@ -29,15 +29,15 @@ class Effects:
 
 
 def says(label: str, effects: Effects) -> str:
-    """For example: "Rests on the words 'x' and 'y' (without them P(harmful) falls from .83 to .41); the picture matters
-    little (without it .80)."
+    """For example: Rests on the words “x” and “y” (without them P(harmful) falls from .83 to .41); the picture matters
+    little (without it .80).
 
     An effect counts when the probability falls by at least `SMALL`. Parts that were not measured are not mentioned.
     """
     p = effects.probability
     grounds, beside = [], []
     if effects.words and effects.without_words is not None and p - effects.without_words >= SMALL:
-        them = "it" if len(effects.words) == 1 else "them"
+        them = "it" if len(_distinct(effects.words)) == 1 else "them"
         grounds.append(f"{_words(effects.words)} (without {them} {_change(label, p, effects.without_words)})")
     elif effects.without_text is not None and p - effects.without_text >= SMALL:
         grounds.append(f"the text as a whole (without it {_change(label, p, effects.without_text)})")
@@ -85,8 +85,17 @@ def _it(regions: Sequence[Region]) -> str:
     return "it" if len({place(region) for region in regions}) == 1 else "them"
 
 
+def _distinct(words: Sequence[Span]) -> list[str]:
+    """Each word once, whatever its case, spaces inside a run made single."""
+    first: dict[str, str] = {}
+    for word in words:
+        text = " ".join(word.text.split())
+        first.setdefault(text.casefold(), text)
+    return list(first.values())
+
+
 def _words(words: Sequence[Span]) -> str:
-    quoted = [f"'{' '.join(word.text.split())}'" for word in words]
+    quoted = [f"“{text}”" for text in _distinct(words)]
     return f"the word {quoted[0]}" if len(quoted) == 1 else f"the words {_list(quoted)}"
 
 
