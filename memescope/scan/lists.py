@@ -55,12 +55,12 @@ def list_entries(path: str, label: str, limits: Limits, ids: dict[str, str] | No
             image = _image(row)
             id = _own_id(row, f"{label}#{number}", where, ids)
             text, lang = _optional(row, "text"), _lang(row)
-            path, file = _locate(image, folder)
+            found, file = _locate(image, folder)
         except _RowError as error:
             shown = next((str(row[c]) for c in IMAGE_COLUMNS if row.get(c)), where) if isinstance(row, dict) else where
             yield Entry(f"{label}#{number}", display(shown), "row", error=f"{where}: {error}")
         else:
-            yield Entry(id, display(path), "row", file=file, text=text, lang=lang)
+            yield Entry(id, display(found), "row", file=file, text=text, lang=lang)
 
 
 def check_list(path: str, limits: Limits) -> None:
