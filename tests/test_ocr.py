@@ -148,6 +148,16 @@ def test_ctc_merges_repeats_and_drops_blanks() -> None:
     assert confidence == pytest.approx((0.8 + 0.6 + 0.4) / 3)
 
 
+def test_a_likely_space_is_put_back_between_letters_but_not_in_chinese() -> None:
+    reader = LineReader()
+    a, han, space = reader._characters.index("a"), reader._characters.index("国"), len(reader._characters) - 1
+    for letter, chance, expected in ((a, 0.2, "a a"), (a, 0.01, "aa"), (han, 0.2, "国国")):
+        chances = np.full((5, len(reader._characters)), 1e-6, np.float32)
+        chances[np.arange(5), [0, letter, 0, letter, 0]] = 0.7
+        chances[2, space] = chance
+        assert reader._decoded(chances)[0] == expected
+
+
 def test_readings_do_not_depend_on_the_batch(engine: OcrEngine) -> None:
     picture = open_picture(drawn_meme("WHEN YOU SEE IT\nYOU CANNOT UNSEE IT"))
     strips = [cut(picture.pixels, found.corners) for found in engine._detector.boxes(picture.pixels)]

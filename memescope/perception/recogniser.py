@@ -18,6 +18,10 @@ HEIGHT = 48
 NARROWEST, WIDEST = 16, 3200
 """Strip widths in pixels: CTC needs a few steps of 8 pixels, and memory must not follow a hostile picture."""
 
+SPACE = 0.05
+_FIRST_UNSPACED = "\u2e80"
+"""From here on Unicode has the scripts of East Asia, written without spaces."""
+
 
 @dataclass(slots=True)
 class Strip:
@@ -64,12 +68,31 @@ class LineReader:
             yield group
 
     def _decoded(self, chances: np.ndarray) -> tuple[str, float]:
-        """The best path of CTC, (steps, characters): repeats merged, then blanks dropped."""
+        """The best path of CTC, (steps, characters): repeats merged, then blanks dropped, then lost spaces put back.
+
+        Blanks win over spaces too easily in tight lettering: WHATYOURMAN. So between two letters that are not Chinese
+        or Japanese a space needs only a chance of `SPACE` at some step.
+        """
         best = chances.argmax(axis=1)
-        said = (best != 0) & np.append(True, best[1:] != best[:-1])
-        text = "".join(self._characters[index] for index in best[said])
-        seen = said & (best != len(self._characters) - 1)
-        return text.strip(), float(chances[seen, best[seen]].mean()) if seen.any() else 0.0
+        said = np.flatnonzero((best != 0) & np.append(True, best[1:] != best[:-1]))
+        space = len(self._characters) - 1
+        text: list[str] = []
+        for number, step in enumerate(said):
+            character = self._characters[best[step]]
+            before = said[number - 1] if number else step
+            spaced = (
+                step - before > 1 and max(text[-1], character) < _FIRST_UNSPACED and " " not in (text[-1], character)
+            )
+            if spaced and chances[before + 1 : step, space].max() > SPACE:
+                text.append(" ")
+            text.append(character)
+        seen = said[best[said] != space]
+        return "".join(text).strip(), float(chances[seen, best[seen]].mean()) if seen.size else 0.0
+
+
+def _spaced(before: str, character: str) -> bool:
+    """Whether a space may stand between two characters: neither is one, or East Asian."""
+    return " " not in (before, character) and max(before, character) < _FIRST_UNSPACED
 
 
 def _resized(strip: np.ndarray) -> np.ndarray:
