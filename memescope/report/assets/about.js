@@ -76,6 +76,9 @@ function drawAbout() {
   replace(
     $("about-scan"),
     info.notes.map((note) => h("p", { dir: "auto" }, note)),
+    info.inputs.length > 3
+      ? [h("h4", {}, "Read"), h("p", { class: "inputs", tabindex: "0" }, info.inputs.map(plainName).join(", "))]
+      : null,
     info.policy.length
       ? [
           h("h4", {}, "Policy: what makes a meme flagged, or one for a person"),

@@ -53,13 +53,12 @@ const taskByName = new Map(tasks.map((task) => [task.name, task]));
 const byId = new Map();
 for (const row of rows) if (!byId.has(row.id)) byId.set(row.id, row);
 
+const isRisk = (task) => task.positive && (task.category === "safety" || task.category === "bias");
+
 // How urgent a meme is within its group: the highest probability among the tasks on safety and bias that it was asked.
 for (const row of rows) {
   for (const [name, answer] of Object.entries(row.answers)) {
-    const task = taskByName.get(name);
-    if (task.positive && (task.category === "safety" || task.category === "bias")) {
-      row.urgency = Math.max(row.urgency, answer.p[1] ?? 0);
-    }
+    if (isRisk(taskByName.get(name))) row.urgency = Math.max(row.urgency, answer.p[1] ?? 0);
   }
 }
 

@@ -154,7 +154,7 @@ function lensSection(row, detail) {
       " it. ",
       regions.length
         ? `${plural(regions.length, "region is", "regions are")} drawn over the picture.`
-        : "No region of the picture was measured.",
+        : "No region of the picture is named.",
     ),
   );
 }

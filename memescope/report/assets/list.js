@@ -179,7 +179,7 @@ function answerChips(row) {
   const entries = Object.entries(row.answers).map(([name, answer]) => ({ task: taskByName.get(name), answer }));
   const rank = ({ task, answer }) =>
     (task.name === state.task ? 100 : 0) +
-    (task.positive ? (answer.labels[0] === 1 ? 10 : -10) : 0) +
+    (task.positive ? (answer.labels[0] === 1 ? (isRisk(task) ? 20 : 10) : -10) : 0) +
     (answer.unsure ? -3 : 0) +
     answer.confidence;
   entries.sort((a, b) => rank(b) - rank(a));
@@ -193,8 +193,8 @@ function answerChips(row) {
       "li",
       { class: `answer ${answer.unsure ? "unsure" : ""}` },
       h("span", { class: "answer-name" }, label),
-      answer.unsure ? null : probabilityBar(answer.confidence, "chosen"),
-      h("span", { class: "answer-p" }, answer.unsure ? "not sure" : percent(answer.confidence)),
+      answer.unsure ? h("i", {}, " not sure") : probabilityBar(answer.confidence, "chosen"),
+      h("span", { class: "answer-p" }, percent(answer.confidence)),
     );
   });
   if (entries.length > 5) chips.push(h("li", { class: "answer more" }, `+ ${entries.length - 5}`));

@@ -13,7 +13,12 @@ function drawByline() {
   const { info } = about;
   const started = info.started ? info.started.replace("T", " ").replace(/([+-]\d\d:\d\d)$/, " $1") : null;
   const parts = [
-    info.inputs.length ? info.inputs.map(plainName).join(", ") : null,
+    info.inputs.length
+      ? [
+          ...info.inputs.slice(0, 3).map(plainName),
+          ...(info.inputs.length > 3 ? [`${number(info.inputs.length - 3)} more`] : []),
+        ].join(", ")
+      : null,
     started,
     info.seconds === null ? null : duration(info.seconds),
     info.model ? `model ${info.model}${info.model_version ? ` ${info.model_version}` : ""}` : null,
