@@ -308,6 +308,22 @@ def test_explain_one_task_as_json(
     assert record["folder"] == "cat meme-explained"
 
 
+def test_explain_with_the_starter_reads_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uharfbuzz", reason="lettering needs uharfbuzz")
+    example = Path(__file__).parent.parent / "examples" / "memes" / "m00000-en.jpg"
+    assert (
+        run(["explain", str(example), "--task", "harmful", "--task", "target", "--out", str(tmp_path), "--json"]) == 0
+    )
+    record = json.loads(capsys.readouterr().out)
+    assert "BETTER" in record["text"]
+    for found in record["tasks"].values():
+        assert found["answer"]["label"] in found["answer"]["probabilities"]
+        assert found["evidence"]["says"]
+        for span in found["evidence"]["spans"]:
+            assert record["text"][span["start"] : span["end"]] == span["text"]
+    assert {path.name for path in tmp_path.iterdir()} == {"explain.json", "harmful.png", "target.png"}
+
+
 def test_explain_errors(fake: FakeModel, meme: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", str(meme), "--text", "x", "--task", "weather"]) == 2
     assert "the model has no task 'weather'; it answers: harmful, techniques" in capsys.readouterr().err

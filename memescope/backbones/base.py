@@ -57,7 +57,8 @@ class TextFeatures(ABC):
         return np.stack(vectors) if vectors else np.zeros((0, self.dim), np.float32)
 
     def _encode(self, texts: Sequence[str]) -> list[Any]:
-        return self._tokenizer.encode_batch(list(texts))
+        # not encode_batch: it starts a thread for each core, and a scan has a process for each core already
+        return [self._tokenizer.encode(text) for text in texts]
 
     def _features(self, texts: Sequence[str]) -> list[np.ndarray]:
         return self._memo.through(texts, lambda missing: self._run([texts[i] for i in missing]))

