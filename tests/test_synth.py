@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -32,9 +33,9 @@ from memescope.curation.synth.lettering import (
 )
 from memescope.curation.synth.scenes import SCENES
 from memescope.datasets.prepared import read_split
-from memescope.errors import UsageError
+from memescope.errors import MissingExtra, UsageError
 from memescope.taxonomy import load_taxonomy
-from memescope.verbs.data import data
+from memescope.verbs.data import app
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -277,6 +278,12 @@ def test_wrong_arguments_say_what_was_expected(tmp_path: Path) -> None:
         synth(tmp_path, 1)
 
 
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uharfbuzz", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'memescope\[data\]'"):
+        draw_meme("no letters")
+
+
 def test_archives_hold_what_is_expected(tmp_path: Path) -> None:
     expectations = broken_files(tmp_path)
     for name in ("traversal.zip", "zip-bomb.zip"):
@@ -295,12 +302,12 @@ def test_archives_hold_what_is_expected(tmp_path: Path) -> None:
 def test_command_line(tmp_path: Path) -> None:
     out = tmp_path / "cli"
     arguments = ["synth", str(out), "--count", "2", "--lang", "hi", "--near-duplicates", "1", "--change", "crop"]
-    result = CliRunner().invoke(data, [*arguments, "--sides", "300-320", "--json"])
+    result = CliRunner().invoke(app, [*arguments, "--sides", "300-320", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["kinds"] == {"original": 2, "near-duplicate": 1}
     first = json.loads((out / "truth.jsonl").read_text("utf-8").splitlines()[0])
     assert first["lang"] == "hi"
-    result = CliRunner().invoke(data, ["synth", str(tmp_path / "x"), "--sides", "wide"])
+    result = CliRunner().invoke(app, ["synth", str(tmp_path / "x"), "--sides", "wide"])
     assert isinstance(result.exception, UsageError)
     assert "expected LOW-HIGH in pixels" in str(result.exception)
 

@@ -12,15 +12,15 @@ import typer
 
 from memescope.errors import UsageError
 
-data = typer.Typer(help="Bring in, look at and draw meme datasets.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
-@data.callback()
+@app.callback()
 def _data() -> None:
     """Bring in, look at and draw meme datasets."""
 
 
-@data.command("synth")
+@app.command("synth")
 def synth_command(
     out: Annotated[Path, typer.Argument(help="Folder to draw into; must be new or empty.")],
     count: Annotated[int, typer.Option(min=0, help="Number of original memes.")] = 200,

@@ -27,8 +27,8 @@ class Expectation:
     """What must come of a file.
 
     `outcome` picture: it is read, with `says` in one of its notes (empty: any), and `width`, `height` as given;
-    error: it is refused, with `says` in the message; entries: an archive or list, whose `entries` map each name inside
-    to picture or error. `text` and `lang` are what is lettered on it.
+    error: it is refused, with `says` in the message; entries: an archive, or a list when it is named, whose `entries`
+    map each name inside to picture or error. `text` and `lang` are what is lettered on it.
     """
 
     outcome: Literal["picture", "error", "entries"]
