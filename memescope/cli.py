@@ -22,13 +22,18 @@ VERBS = {
 """Every verb and what it is for; the function is `memescope.verbs.VERB.app`."""
 
 _USAGE = "usage: memescope VERB [OPTIONS]\n\nRead memes: what they say, whether they harm, whom, and why.\n\nverbs:\n"
+_ENDING = """
+
+memescope VERB --help says more, with an example.   memescope --version
+
+start with:  memescope scan FOLDER
+"""
 
 
 def usage() -> str:
     """The text of `memescope --help`."""
     lines = [f"  {verb:<8}  {what}" for verb, what in VERBS.items()]
-    ending = "\n\nmemescope VERB --help says more, with an example.   memescope --version\n\nstart with:  memescope scan FOLDER\n"
-    return _USAGE + "\n".join(lines) + ending
+    return _USAGE + "\n".join(lines) + _ENDING
 
 
 def main(arguments: list[str] | None = None) -> None:

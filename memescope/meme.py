@@ -16,8 +16,8 @@ Label = str | list[str]
 class Meme:
     """One picture with its text.
 
-    `image` is a path, the file's bytes, a PIL picture, a `memescope.perception.pictures.Picture`, or None for text alone.
-    `labels` maps a task's name to its canonical label (a list for multilabel tasks); tasks without a label are left out.
+    `image` is a path, the file's bytes, a PIL picture, a `perception.pictures.Picture`, or None for text alone.
+    `labels` maps a task's name to its canonical label (a list for multilabel tasks); unlabelled tasks are left out.
     `lang` is an ISO 639-1 code, or "und" where unknown. `aspect` is the phrase an aspect-level task asks about.
     `meta` keeps what has no field of its own: native labels, template names, ids of parallel versions.
     """
@@ -97,7 +97,12 @@ class Reading:
 
 @dataclass(slots=True)
 class Verdict:
-    """What a scan says of one meme: one line of `results.jsonl`. Every entry of the input gets one, errors included."""
+    """What a scan says of one meme: one line of `results.jsonl`. Every entry of the input gets one, errors included.
+
+    `duplicate_of` is the id of the first entry that is the same meme, `duplicate_kind` how this one was changed (exact,
+    re-encoded, mirrored, cropped or overlaid); `same_picture_as` is the first with the same picture and another text.
+    `because` says what led to `action`.
+    """
 
     id: str
     path: str
@@ -108,6 +113,8 @@ class Verdict:
     rationale: str | None = None
     evidence: dict[str, Evidence] = field(default_factory=dict)
     duplicate_of: str | None = None
+    duplicate_kind: str | None = None
+    same_picture_as: str | None = None
     action: Action = "pass"
     because: list[str] = field(default_factory=list)
     error: str | None = None

@@ -55,7 +55,10 @@ def test_tasks_the_policy_acts_on_are_explained_once() -> None:
     ("content", "message"),
     [
         ("rules: [{task: harmful, label: harmful, threshold: 2, action: flag}]", "rules.0.threshold"),
-        ("rules: [{task: harmful, label: bad, threshold: 0.5, action: flag}]", "no label 'bad'; its labels: not-harmful"),
+        (
+            "rules: [{task: harmful, label: bad, threshold: 0.5, action: flag}]",
+            "no label 'bad'; its labels: not-harmful",
+        ),
         ("rules: [{task: fun, label: bad, threshold: 0.5, action: flag}]", "no task 'fun'"),
         ("rules: [{task: harmful, label: harmful, threshold: 0.5, action: shout}]", "rules.0.action"),
         ("rule: []", "rules: Field required"),

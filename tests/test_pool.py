@@ -79,7 +79,10 @@ def test_a_bad_picture_costs_only_itself(
 
 def test_a_worker_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "COMMAND", SCRIPTED)
-    with pytest.raises(MemescopeError, match="could not start: no such model"), Pool(2, "broken", load_policy(), 5) as running:
+    with (
+        pytest.raises(MemescopeError, match="could not start: no such model"),
+        Pool(2, "broken", load_policy(), 5) as running,
+    ):
         running.greeting()
     monkeypatch.setattr(pool, "COMMAND", [sys.executable, "-c", "raise SystemExit(1)"])
     with pytest.raises(MemescopeError, match="memescope doctor"), Pool(1, "x", load_policy(), 5) as running:
@@ -91,9 +94,7 @@ def test_leaving_with_an_error_kills_the_workers_at_once(monkeypatch: pytest.Mon
     jobs = (Job(seq, str(seq), b"hang", None, None) for seq in range(9))
     running = Pool(2, "x", load_policy(), timeout=50)
     with pytest.raises(KeyboardInterrupt), running:
-        running.greeting()
-        for _ in running.run(jobs_then_interrupt(jobs)):
-            pass
+        list(running.run(jobs_then_interrupt(jobs)))
     assert not any(thread.is_alive() for thread in running._threads)
 
 

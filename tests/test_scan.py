@@ -30,7 +30,9 @@ TEXTS = ["when monday comes", "cats are better than dogs", "nobody expects tea",
 
 def _picture(seed: int, side: int = 96) -> bytes:
     rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
     buffer = io.BytesIO()
     coarse.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
@@ -42,7 +44,9 @@ def _list_of(folder: Path, count: int) -> Path:
     lines = []
     for number in range(count):
         (folder / "images" / f"{number}.jpg").write_bytes(_picture(number))
-        lines.append(json.dumps({"image": f"images/{number}.jpg", "text": f"{TEXTS[number % 5]} {number}", "id": f"m{number}"}))
+        lines.append(
+            json.dumps({"image": f"images/{number}.jpg", "text": f"{TEXTS[number % 5]} {number}", "id": f"m{number}"})
+        )
     path = folder / "memes.jsonl"
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path

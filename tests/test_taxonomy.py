@@ -36,7 +36,13 @@ def test_binary_tasks_have_two_labels_and_techniques_are_twenty_two() -> None:
 def test_every_coarse_label_exists_and_every_fine_label_has_one() -> None:
     tasks = load_taxonomy().tasks
     graded = [task for task in tasks.values() if task.coarse_task]
-    assert {task.name for task in graded} == {"harm_intensity", "offensive_level", "humour_level", "sarcasm_level", "sentiment_level"}
+    assert {task.name for task in graded} == {
+        "harm_intensity",
+        "offensive_level",
+        "humour_level",
+        "sarcasm_level",
+        "sentiment_level",
+    }
     for task in graded:
         assert set(task.coarse_labels) == set(task.labels)
         assert set(task.coarse_labels.values()) == set(tasks[str(task.coarse_task)].labels)
@@ -79,7 +85,14 @@ def test_labels_of_the_wrong_kind_are_refused() -> None:
 
 
 def test_every_shipped_map_loads() -> None:
-    assert set(mapped_datasets()) >= {"harmc", "memotion7k", "multi3hate", "propaganda_memes", "mvsa_single", "twitter2015"}
+    assert set(mapped_datasets()) >= {
+        "harmc",
+        "memotion7k",
+        "multi3hate",
+        "propaganda_memes",
+        "mvsa_single",
+        "twitter2015",
+    }
     for name in mapped_datasets():
         assert load_label_map(name).fields
     with pytest.raises(UsageError, match="no label map for dataset 'nope'"):
@@ -93,7 +106,14 @@ def _prepared(folder: Path, rows: list[dict]) -> Path:
 
 
 def test_a_prepared_set_keeps_native_labels_beside_canonical_ones(tmp_path: Path) -> None:
-    row = {"id": 7, "image": "images/7.jpg", "text": "hi", "labels": {"hate": "hateful"}, "lang": "en", "meta": {"aspect": "a"}}
+    row = {
+        "id": 7,
+        "image": "images/7.jpg",
+        "text": "hi",
+        "labels": {"hate": "hateful"},
+        "lang": "en",
+        "meta": {"aspect": "a"},
+    }
     [meme] = read_split(_prepared(tmp_path / "multi3hate", [row]), "test")
     assert (meme.id, meme.labels, meme.aspect, meme.source) == ("7", {"hateful": "hateful"}, "a", "multi3hate")
     assert meme.meta["native_labels"] == {"hate": "hateful"}
@@ -134,7 +154,8 @@ def test_split_hash_changes_with_a_label() -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("name", "rows"), [("harmc", 354), ("memotion7k", 732), ("multi3hate", 310), ("propaganda_memes", 200), ("mvsa_single", 380)]
+    ("name", "rows"),
+    [("harmc", 354), ("memotion7k", 732), ("multi3hate", 310), ("propaganda_memes", 200), ("mvsa_single", 380)],
 )
 def test_real_test_splits_read_whole(real_data: Path, name: str, rows: int) -> None:
     memes = read_split(real_data / "ready" / name, "test")

@@ -24,7 +24,9 @@ def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
         for size in sizes:
             memes = folder / f"memes{size}"
             _many(memes, size)
-            peaks[str(size)] = _peak([sys.executable, "-m", "memescope.cli", "scan", str(memes), "--out", f"{memes}-out", "--json"])
+            peaks[str(size)] = _peak(
+                [sys.executable, "-m", "memescope.cli", "scan", str(memes), "--out", f"{memes}-out", "--json"]
+            )
     return {"peak_mib": peaks, "growth_mib": round(peaks[str(sizes[1])] - peaks[str(sizes[0])], 1)}
 
 

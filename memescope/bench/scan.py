@@ -100,7 +100,7 @@ def _naive() -> Callable[[Path], str]:
     @torch.inference_mode()
     def read(path: Path) -> str:
         found = engine(str(path))
-        text = "\n".join(found.txts or ())
+        text = "\n".join(getattr(found, "txts", None) or ())
         text_model(**tokenizer([text], truncation=True, return_tensors="pt"))
         picture = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
         pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(1, 224, 224, 3)

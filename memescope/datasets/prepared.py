@@ -1,7 +1,7 @@
 """A prepared set: a folder with `train|val|test.jsonl` and the pictures they name.
 
-Each line is `{"id", "image", "text", "labels": {native field: label or list}, "lang", "meta"?}`, `image` relative to the
-folder. Labels are native and go through the dataset's label map, named by the folder or by `dataset=`; a set whose
+Each line is `{"id", "image", "text", "labels": {native field: label or list}, "lang", "meta"?}`, `image` relative to
+the folder. Labels are native and go through the dataset's label map, named by the folder or by `dataset=`; a set whose
 labels are canonical already needs no map.
 """
 
@@ -64,7 +64,7 @@ def _meme(folder: Path, name: str, split: str, line: str, where: str, label_map:
 
 
 def split_hash(memes: Sequence[Meme]) -> str:
-    """Twelve hex digits that name these rows (ids and labels, in order): two results with one hash saw the same rows."""
+    """Twelve hex digits that name these rows (ids and labels, in order): results with one hash saw the same rows."""
     digest = hashlib.sha256()
     for meme in memes:
         digest.update(json.dumps([meme.source, meme.id, meme.labels], sort_keys=True).encode())

@@ -83,7 +83,10 @@ def _verdict(
     row: Row, policy: Policy, hashlist: Hashlist | None, repeat: Repeat | None, settings: dict[str, Any]
 ) -> Verdict:
     verdict = Verdict(
-        id=row.id, path=row.path, model=f"{settings['model']} {settings['model_version']}", taxonomy=settings["taxonomy"]
+        id=row.id,
+        path=row.path,
+        model=f"{settings['model']} {settings['model_version']}",
+        taxonomy=settings["taxonomy"],
     )
     record = row.stored.record if row.stored else {}
     verdict.error = row.error or record.get("error")
@@ -98,8 +101,8 @@ def _verdict(
     wanted = policy.explained_tasks(reading.answers)
     verdict.evidence = {task: reading.evidence[task] for task in wanted if task in reading.evidence}
     if repeat is not None:
-        verdict.duplicate_of = repeat.of
-        verdict.because = [*verdict.because, *repeat.notes]
+        verdict.duplicate_of, verdict.duplicate_kind = repeat.of, repeat.kind
+        verdict.same_picture_as = repeat.same_picture_as
     if hashlist is not None and row.stored.fingerprint is not None:
         prints = Fingerprint.from_bytes(row.stored.fingerprint)
         known = hashlist.match(prints.listed, prints.pdq, quality=prints.quality)

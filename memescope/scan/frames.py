@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 _LIMIT = 256 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 
 
-def send(stream: BinaryIO, header: dict[str, Any], blobs: dict[str, bytes] | None = None) -> None:
+def send(stream: IO[bytes], header: dict[str, Any], blobs: dict[str, bytes] | None = None) -> None:
     """Write one message and flush."""
     parts = blobs or {}
     head = json.dumps({"header": header, "blobs": [[name, len(blob)] for name, blob in parts.items()]}).encode()
@@ -22,7 +22,7 @@ def send(stream: BinaryIO, header: dict[str, Any], blobs: dict[str, bytes] | Non
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Read one message. `EOFError` when the other side is gone, `ValueError` when it does not keep to the format."""
     size = _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0]
     if size > _LIMIT:
@@ -36,7 +36,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
     return message["header"], blobs
 
 
-def _exactly(stream: BinaryIO, count: int) -> bytes:
+def _exactly(stream: IO[bytes], count: int) -> bytes:
     parts = []
     while count:
         part = stream.read(count)

@@ -60,8 +60,11 @@ class Policy(BaseModel):
         for rule in self.holding(answers):
             answer = answers[rule.task]
             action: Action = "review" if rule.action == "flag" and answer.abstain else rule.action
-            said = f"{rule.task}: {rule.label} {answer.probabilities[rule.label]:.0%} (at least {rule.threshold:.0%}: {rule.action})"
-            decisions.append((action, said + (", but the model is not sure: a person should look" if action != rule.action else "")))
+            found = f"{rule.label} {answer.probabilities[rule.label]:.0%}"
+            said = f"{rule.task}: {found} (at least {rule.threshold:.0%}: {rule.action})"
+            decisions.append(
+                (action, said + (", but the model is not sure: a person should look" if action != rule.action else ""))
+            )
         action = worst([decision for decision, _ in decisions])
         return action, [said for decision, said in decisions if decision == action and action != "pass"]
 
@@ -84,7 +87,9 @@ def parse_policy(content: Any, where: str) -> Policy:
     for rule in policy.rules:
         task = load_taxonomy()[rule.task]
         if rule.label not in task.labels:
-            raise UsageError(f"{where}: task {rule.task!r} has no label {rule.label!r}; its labels: {', '.join(task.labels)}")
+            raise UsageError(
+                f"{where}: task {rule.task!r} has no label {rule.label!r}; its labels: {', '.join(task.labels)}"
+            )
     return policy
 
 

@@ -1,4 +1,4 @@
-"""All that is done to one meme, start to end: decode, OCR, answer, explain, fingerprint, thumbnail. Runs in a worker."""
+"""All that is done to one meme: decode, OCR, answer, explain, fingerprint, thumbnail. Runs in a worker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class MemeReader:
         self._ocr: OcrEngine | None = None
         rng = np.random.default_rng(0)
         # Johnson-Lindenstrauss: 128 random directions keep cosines well enough to propose candidates.
-        self._projection = (rng.standard_normal((self._encoder.dim, EMBEDDING_DIM)) / EMBEDDING_DIM**0.5).astype(np.float32)
+        self._projection = (rng.standard_normal((self._encoder.dim, EMBEDDING_DIM)) / EMBEDDING_DIM**0.5).astype(
+            np.float32
+        )
 
     @property
     def ocr(self) -> OcrEngine:
@@ -85,7 +87,12 @@ class MemeReader:
             "ocr_text": ocr_text,
             "lang": meme.lang,
             "reading": asdict(reading),
-            "picture": {"width": picture.width, "height": picture.height, "format": picture.format},
+            "picture": {
+                "sha256": picture.key,
+                "width": picture.width,
+                "height": picture.height,
+                "format": picture.format,
+            },
             "notes": list(picture.notes),
             "seconds": {name: round(value, 5) for name, value in seconds.items()},
         }

@@ -7,7 +7,6 @@ starts another. It ends by itself when its parent is gone (end of input).
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any, BinaryIO
 
 MEMORY_LIMIT = 4 * 1024**3
@@ -67,7 +66,6 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
     os.dup2(2, 1)
-    sys.stdin = open(0, closefd=False)
     return inbox, outbox
 
 

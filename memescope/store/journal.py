@@ -117,7 +117,9 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -135,7 +137,9 @@ class Journal:
     def set_meta(self, key: str, value: Any) -> None:
         """Store a JSON value under `key`."""
         statement = insert(_meta).values(key=key, value=json.dumps(value))
-        self._db.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value}))
+        self._db.execute(
+            statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value})
+        )
         self._db.commit()
 
     def begin(self) -> None:
@@ -154,7 +158,7 @@ class Journal:
         return None if record is None else json.loads(record)
 
     def put(self, seq: int, key: str, stored: Stored | None) -> None:
-        """Point an entry at a content's reading, storing the reading first unless it is there (None); durable on return."""
+        """Point an entry at a content's reading, stored first unless it is there (None); durable on return."""
         if stored is not None:
             values = {
                 "record": json.dumps(stored.record, ensure_ascii=False),
@@ -192,6 +196,10 @@ class Journal:
         """The small picture of one entry, or None."""
         joined = select(_readings.c.thumbnail).join_from(_entries, _readings, _entries.c.reading == _readings.c.key)
         return self._db.execute(joined.where(_entries.c.id == entry_id)).scalar()
+
+    def fingerprint(self, key: str) -> bytes | None:
+        """The stored marks of one reading's picture, or None."""
+        return self._db.execute(select(_readings.c.fingerprint).where(_readings.c.key == key)).scalar()
 
     def put_verdicts(self, records: Iterable[dict[str, Any]]) -> None:
         """Replace all verdicts by these records (`Verdict.to_dict`), in order, in one transaction."""

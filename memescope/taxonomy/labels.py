@@ -15,7 +15,7 @@ from memescope.taxonomy.tasks import Taxonomy, load_taxonomy
 
 @dataclass(frozen=True)
 class LabelMap:
-    """How one dataset's native fields and labels read in the taxonomy: `fields[native field] = (task, {native: canonical})`."""
+    """How one dataset's labels read in the taxonomy: `fields[native field] = (task, {native: canonical})`."""
 
     dataset: str
     fields: dict[str, tuple[str, dict[str, str]]]
@@ -66,7 +66,9 @@ def parse_label_map(content: Mapping[str, Any]) -> LabelMap:
         labels = {str(native): str(canonical) for native, canonical in entry["labels"].items()}
         for canonical in labels.values():
             if canonical not in task.labels:
-                raise UsageError(f"mapping {dataset!r}: {task.name!r} has no label {canonical!r}: {', '.join(task.labels)}")
+                raise UsageError(
+                    f"mapping {dataset!r}: {task.name!r} has no label {canonical!r}: {', '.join(task.labels)}"
+                )
         fields[field] = (task.name, labels)
     return LabelMap(dataset, fields, frozenset(content.get("ignored", [])), taxonomy)
 

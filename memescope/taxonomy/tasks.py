@@ -1,4 +1,4 @@
-"""The tasks of `tasks.yaml`: 20 of MemeLens (arXiv 2601.12539) with their coarse forms, affect, propaganda techniques."""
+"""The tasks of `tasks.yaml`: those of MemeLens (arXiv 2601.12539), coarse forms, affect, propaganda techniques."""
 
 from __future__ import annotations
 

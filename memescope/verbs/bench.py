@@ -28,7 +28,9 @@ BENCHMARKS = {
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHMARKS)}.")],
     quick: Annotated[bool, typer.Option("--quick", help="Smaller numbers, done in about a minute.")] = False,
-    data: Annotated[Path | None, typer.Option(help="Folder with real data, for the benchmarks that can use it.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with real data, for the benchmarks that can use it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Measure this machine; nothing else should run meanwhile.

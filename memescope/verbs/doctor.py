@@ -12,7 +12,17 @@ import typer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-CORE = ("numpy", "onnxruntime", "rapidocr", "opencv-python-headless", "pillow", "tokenizers", "pdqhash", "faiss-cpu", "sqlalchemy")
+CORE = (
+    "numpy",
+    "onnxruntime",
+    "rapidocr",
+    "opencv-python-headless",
+    "pillow",
+    "tokenizers",
+    "pdqhash",
+    "faiss-cpu",
+    "sqlalchemy",
+)
 EXTRAS = {
     "ocr": (("tesserocr",), "reading scripts the default OCR lacks (Hindi, Bengali, Arabic ...)"),
     "train": (("torch", "transformers", "scikit-learn", "safetensors"), "train, eval, hub backbones"),
@@ -48,7 +58,9 @@ def examine() -> dict[str, Any]:
         }
     opencvs = [name for name in _OPENCVS if _version(name)]
     if len(opencvs) > 1:
-        problems.append(f"several OpenCV packages share one folder ({', '.join(opencvs)}): keep opencv-python-headless only")
+        problems.append(
+            f"several OpenCV packages share one folder ({', '.join(opencvs)}): keep opencv-python-headless only"
+        )
     return {
         "memescope": __version__,
         "python": platform.python_version(),

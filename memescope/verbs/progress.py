@@ -41,17 +41,17 @@ def _plain(verb: str) -> Callable[[str, int, int], None]:
 @contextmanager
 def _bar(verb: str) -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        known: dict[str, int] = {}
+        known: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             task = known.get(stage)
             if task is None:
-                task = known[stage] = bars.add_task(f"{verb}: {stage}", total=total)  # type: ignore[assignment]
-            bars.update(task, completed=done, total=total)  # type: ignore[arg-type]
+                task = known[stage] = bars.add_task(f"{verb}: {stage}", total=total)
+            bars.update(task, completed=done, total=total)
 
         yield report
 

@@ -15,7 +15,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def scan(
     paths: Annotated[
-        list[str], typer.Argument(help="Folders, pictures, globs, zip files, or JSONL/CSV lists with image,text columns.")
+        list[str],
+        typer.Argument(help="Folders, pictures, globs, zip files, or JSONL/CSV lists with image,text columns."),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default: memescope-NAME, NAME being the first path's.")
@@ -53,7 +54,12 @@ def scan(
         raise typer.Exit(130) from None
     found = result.results
     if as_json:
-        summary = {"out": str(result.out), "seconds": round(result.seconds, 2), "read_now": result.read_now, "known": result.known}
+        summary = {
+            "out": str(result.out),
+            "seconds": round(result.seconds, 2),
+            "read_now": result.read_now,
+            "known": result.known,
+        }
         print(json.dumps(summary | found.to_dict()))
         return
     rate = f"{result.read_now / result.seconds:.1f} memes/s" if result.seconds and result.read_now else ""
