@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from memescope.errors import UsageError
+from memescope.verbs.progress import progress
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -54,23 +54,20 @@ def synth_command(
     """
     from memescope.curation.synth import USUAL_CHANGES, synth
 
-    def progress(done: int, total: int) -> None:
-        if done % 100 == 0 or done == total:
-            print(f"drawn {done} of {total}", file=sys.stderr)
-
-    rows = synth(
-        out,
-        count,
-        seed,
-        languages=lang or (),
-        near_duplicates=near_duplicates,
-        changes=change or USUAL_CHANGES,
-        confounders=confounders,
-        broken=broken,
-        splits=splits,
-        sides=_sides(sides),
-        progress=progress,
-    )
+    with progress("data", quiet=as_json) as report:
+        rows = synth(
+            out,
+            count,
+            seed,
+            languages=lang or (),
+            near_duplicates=near_duplicates,
+            changes=change or USUAL_CHANGES,
+            confounders=confounders,
+            broken=broken,
+            splits=splits,
+            sides=_sides(sides),
+            progress=lambda done, total: report("drawn", done, total),
+        )
     kinds = Counter(row["meta"]["kind"] for row in rows)
     if as_json:
         print(json.dumps({"out": str(out), "truth": str(out / "truth.jsonl"), "files": len(rows), "kinds": kinds}))
