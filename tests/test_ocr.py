@@ -21,7 +21,7 @@ from memescope.perception.detector import TextBox, TextDetector, _corners, _rect
 from memescope.perception.letters import isolate
 from memescope.perception.lines import around, rows_of_blocks
 from memescope.perception.ocr import OcrEngine, load_ocr, ocr_engines
-from memescope.perception.other_scripts import ILLEGIBLE, LOOKS, legibility, legible
+from memescope.perception.other_scripts import ILLEGIBLE, LOOKS, is_unread, legibility, legible
 from memescope.perception.pictures import Picture, open_picture
 from memescope.perception.recogniser import HEIGHT, LineReader, Strip, cut
 
@@ -217,6 +217,20 @@ def test_long_lines_decide_and_squat_patches_hardly_count() -> None:
     good, bad = strip_of("a" * 20, 1.0, 480), strip_of("", 0.0, 48)
     assert legibility([line, patch], [good, bad]) > ILLEGIBLE > legibility([line, patch], [bad, good])
     assert legibility([], []) == 1.0
+    assert is_unread([line, patch], [bad, good])
+    assert not is_unread([line, patch], [good, bad])
+
+
+def test_only_big_clear_lines_are_worth_a_second_engine() -> None:
+    bad = strip_of("", 0.0, 480)
+    for worth, found in (
+        (True, TextBox(box(0, 0, 300, 30), 0.8)),
+        (False, TextBox(box(0, 0, 300, 30), 0.6)),
+        (False, TextBox(box(0, 0, 100, 10), 0.8)),
+        (False, TextBox(box(0, 0, 100, 100), 0.8)),
+    ):
+        assert is_unread([found], [bad]) is worth
+    assert not is_unread([], [])
 
 
 def test_letters_are_isolated_from_bright_patches() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from memescope.perception.detector import TextBox, TextDetector
 from memescope.perception.lines import Line, OcrResult, around, rows_of_blocks
-from memescope.perception.other_scripts import ILLEGIBLE, OtherScripts, legibility, legible
+from memescope.perception.other_scripts import OtherScripts, is_unread, legible
 from memescope.perception.pictures import Picture
 from memescope.perception.recogniser import LineReader, Strip, cut
 from memescope.perception.runtime import DETECTOR, RECOGNISER, rapidocr_version
@@ -45,7 +45,7 @@ class OcrEngine:
         `picture.pixels`."""
         boxes = self._detector.boxes(picture.pixels)
         strips = self._reader.read([cut(picture.pixels, box.corners) for box in boxes])
-        if legibility(boxes, strips) < ILLEGIBLE:
+        if is_unread(boxes, strips):
             other = self._read_other(picture.pixels, boxes)
             if other.lines:
                 return other

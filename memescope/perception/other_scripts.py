@@ -21,6 +21,10 @@ from memescope.perception.tesseract import SCRIPT_OF, read_line
 
 ILLEGIBLE = 0.75
 """Mean legibility of a meme's text boxes below which another engine is asked."""
+CLEAR, LOWEST = 0.65, 16
+"""Score and height in pixels that at least one box must have: noise and tiny print are not worth a second engine."""
+FEWEST = 3
+"""Letters of its script a line must have to tell the language."""
 BELIEVED, FITS, CERTAIN = 0.5, 0.7, 0.87
 """Tesseract's confidence from which a line counts, from which its language is taken for the meme's, and from which no
 other look at the line is tried."""
@@ -40,6 +44,12 @@ class OtherLine:
     corners: np.ndarray
     text: str
     confidence: float
+
+
+def is_unread(boxes: Sequence[TextBox], strips: Sequence[Strip]) -> bool:
+    """Whether there is text, big and clear enough for another engine, most of which this one could not read."""
+    lines = (_length(box.corners) >= 1.5 * _depth(box.corners) >= 1.5 * LOWEST for box in boxes if box.score >= CLEAR)
+    return any(lines) and legibility(boxes, strips) < ILLEGIBLE
 
 
 def legibility(boxes: Sequence[TextBox], strips: Sequence[Strip]) -> float:
@@ -63,8 +73,16 @@ def legible(strip: Strip) -> float:
 
 def _lineness(corners: np.ndarray) -> float:
     """A box's length in pixels, less where it is squat: a patch of picture rather than a line of text."""
-    length, depth = float(np.hypot(*(corners[1] - corners[0]))), float(np.hypot(*(corners[3] - corners[0])))
-    return length * min(1.0, length / (3 * max(depth, 1.0)))
+    length = _length(corners)
+    return length * min(1.0, length / (3 * max(_depth(corners), 1.0)))
+
+
+def _length(corners: np.ndarray) -> float:
+    return float(np.hypot(*(corners[1] - corners[0])))
+
+
+def _depth(corners: np.ndarray) -> float:
+    return float(np.hypot(*(corners[3] - corners[0])))
 
 
 class OtherScripts:
@@ -112,15 +130,14 @@ def _fit(pixels: np.ndarray, corners: np.ndarray, way: Way, look: Look) -> float
     text, confidence = read_line(strip, language)
     signs = sum(not sign.isspace() for sign in text)
     own = script_counts(text).get(SCRIPT_OF[language], 0)
-    return confidence * own / signs if own >= 2 else 0.0
+    return confidence * own / signs if own >= FEWEST else 0.0
 
 
 def _fills(strip: np.ndarray, corners: np.ndarray, height: int) -> bool:
     """Whether ink stands in at least two fifths of the box's columns: looked at in the wrong tone, only the insides of
     letters are left."""
-    length, depth = float(np.hypot(*(corners[1] - corners[0]))), float(np.hypot(*(corners[3] - corners[0])))
     columns = int((strip < 128).any(axis=0).sum())
-    return columns >= 0.4 * length / max(depth, 1.0) * height
+    return columns >= 0.4 * _length(corners) / max(_depth(corners), 1.0) * height
 
 
 def _best_look(pixels: np.ndarray, corners: np.ndarray, way: Way) -> tuple[str, float]:
