@@ -68,6 +68,6 @@ def test_every_recipe_is_named_in_the_documentation() -> None:
     for recipe in (ROOT / "recipes").rglob("*.yaml"):
         assert str(recipe.relative_to(ROOT)) in pages
         for number, line in enumerate(recipe.read_text("utf-8").splitlines(), 1):
-            if re.match(r"\s*[\w.]+:", line):
+            if re.match(r"\s*[\w.]+:\s*\S", line):
                 above = recipe.read_text("utf-8").splitlines()[max(0, number - 2)]
                 assert "#" in line or above.strip().startswith("#"), f"{recipe.name}:{number} has no comment"

@@ -25,6 +25,7 @@ CORE = (
 )
 EXTRAS = {
     "ocr": (("tesserocr",), "reading scripts the default OCR lacks (Hindi, Bengali, Arabic ...)"),
+    "data": (("uharfbuzz",), "drawing memes"),
     "train": (("torch", "transformers", "scikit-learn", "safetensors"), "train, eval, hub backbones"),
 }
 
