@@ -85,6 +85,15 @@ def test_ridge_holds_a_class_without_rows():
     assert 0 < fitted.softmax(logits)[:, 2].mean() < 0.1
 
 
+def test_ridge_by_its_own_condition():
+    """Logits of 0: only the biases move, to where n * p - count + ridge * bias = 0."""
+    counts = np.array([12, 6, 2])
+    fitted = fit_softmax(np.zeros((20, 3)), np.repeat([0, 1, 2], counts), "vector", ridge=3)
+    p = fitted.softmax(np.zeros((1, 3)))[0]
+    assert 20 * p - counts + 3 * np.array(fitted.bias) == pytest.approx(np.zeros(3), abs=1e-4)
+    assert p[2] > 0.1  # held back from its rate
+
+
 def test_fit_sigmoid_fits_labels_apart_and_survives_constants():
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(400, 3))
@@ -109,6 +118,18 @@ def test_choose_prefers_simple_and_finds_needed():
     shifted, _ = choose(good + np.array([3.0, 0, 0]), truth)
     assert shifted.method in ("bias", "vector")
     assert shifted.bias[0] - shifted.bias[1] == pytest.approx(-3 * shifted.scale[0], abs=0.6)
+
+
+def test_choose_is_not_taken_in_by_noise():
+    """Calibrated logits: about half of the sets lie better with a temperature by chance alone."""
+    chosen = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(size=(200, 2)) * 1.5
+        p = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+        truth = (rng.random(200) < p).astype(int)
+        chosen.append(choose(logits, truth, methods=("none", "temperature"), seed=seed)[0].method)
+    assert chosen.count("none") >= 16
 
 
 def test_choose_keeps_groups_together():
@@ -158,6 +179,8 @@ def test_ece_by_hand():
 
 def test_equal_probabilities_share_a_bin():
     assert ece(np.full(50, 0.3), np.arange(50) < 15) == pytest.approx(0)
+    # One, eight and one rows: the middle of the eight lies in the upper half, so all eight do.
+    assert list(bin_of(np.repeat([0.1, 0.5, 0.9], [1, 8, 1]), 2)) == [0] + [1] * 9
 
 
 @settings(max_examples=40, deadline=None)

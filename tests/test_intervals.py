@@ -77,8 +77,14 @@ def test_interval_is_that_of_the_binomial():
     accuracy = interval(found["accuracy"])
     error = np.sqrt(0.8 * 0.2 / 200)
     assert accuracy.value == 0.8
-    assert accuracy.low == pytest.approx(0.8 - 1.96 * error, abs=0.01)
-    assert accuracy.high == pytest.approx(0.8 + 1.96 * error, abs=0.01)
+    assert accuracy.low == pytest.approx(0.8 - 1.96 * error, abs=0.006)
+    assert accuracy.high == pytest.approx(0.8 + 1.96 * error, abs=0.006)
+
+
+def test_interval_takes_the_percentiles():
+    found = interval(np.r_[0.4, np.linspace(0, 1, 1001)])
+    assert (found.value, found.low, found.high) == (0.4, pytest.approx(0.025), pytest.approx(0.975))
+    assert interval(np.r_[0.4, np.linspace(0, 1, 1001)], level=0.9).low == pytest.approx(0.05)
 
 
 def test_duplicates_count_once():

@@ -120,6 +120,12 @@ def test_absent_and_rare_classes():
     assert table["d"]["answered"] == 1
 
 
+def test_twenty_rows_decide():
+    rows = scored("binary", ["no", "yes"], ["no"] * 20 + ["yes"] * 19, ["no"] * 39, np.full((39, 2), 0.5))
+    assert list(deciding(rows)) == [True, False]
+    assert [one["decides"] for one in by_label(rows).values()] == [True, False]
+
+
 def test_nothing_to_decide_is_nan():
     rows = scored("binary", ["no", "yes"], ["no"] * 30 + ["yes"] * 3, ["no"] * 33, np.full((33, 2), 0.5))
     assert np.isnan(figures(rows)["deciding_f1"])
