@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import FRAMES, INFO, Opened, finish, ids, open_meme, open_report
+from browser import FRAMES, INFO, Opened, finish, ids, open_meme, open_report, to_list
 from fake_verdicts import INJECTIONS, fake_thumbnail, fake_verdicts
 
 from memescope.meme import Verdict
@@ -141,6 +140,21 @@ def test_nothing_is_wider_than_the_window(browser: Any, folder: Path, width: int
     finish(opened)
 
 
+def test_on_a_phone_filters_open_from_the_list_and_a_tap_shows_a_picture(browser: Any, folder: Path) -> None:
+    opened = open_report(browser, folder / "many.html", width=390, height=844, has_touch=True, is_mobile=True)
+    page = opened.page
+    assert not page.is_visible("#search")
+    page.tap("#to-filters")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.fill("#search", "grandma")
+    to_list(opened)
+    page.locator(".row .picture").first.tap()
+    assert page.eval_on_selector(".row .picture img", "e => getComputedStyle(e).filter") == "none"
+    page.locator(".row .path").first.tap()
+    assert page.locator("#detail .card").count() == 9
+    finish(opened)
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_nothing(browser: Any, folder: Path, scheme: str, width: int) -> None:
     axe = pytest.importorskip(
@@ -168,10 +182,13 @@ def test_axe_finds_nothing(browser: Any, folder: Path, scheme: str, width: int) 
 
 
 def test_chained_copies_form_one_cluster(browser: Any, tmp_path: Path) -> None:
-    verdicts = chain(
-        [Verdict("a", "a.png"), Verdict("b", "b.png", duplicate_of="a"), Verdict("c", "c.png", duplicate_of="b")],
-        [Verdict("d", "d.png")],
-    )
+    # the end of the chain comes first: what it points to is not in a cluster yet
+    verdicts = [
+        Verdict("c", "c.png", duplicate_of="b"),
+        Verdict("b", "b.png", duplicate_of="a"),
+        Verdict("a", "a.png"),
+        Verdict("d", "d.png"),
+    ]
     write_report(tmp_path / "r.html", verdicts, thumbnails=lambda _: None, info=ScanInfo())
     opened = open_report(browser, tmp_path / "r.html")
     assert opened.page.inner_text('.tile[data-show="duplicate"] .tile-n') == "2"

@@ -55,10 +55,7 @@ function matches(row, terms) {
 
 const byText = new Intl.Collator("en", { numeric: true });
 const orders = {
-  urgency: (a, b) =>
-    BY_URGENCY.indexOf(a.action) - BY_URGENCY.indexOf(b.action) ||
-    (a.error !== null) - (b.error !== null) ||
-    scoreOf(b) - scoreOf(a),
+  urgency: (a, b) => BY_URGENCY.indexOf(a.action) - BY_URGENCY.indexOf(b.action) || scoreOf(b) - scoreOf(a),
   high: (a, b) => scoreOf(b) - scoreOf(a),
   low: (a, b) => scoreOf(a) - scoreOf(b),
   unsure: (a, b) => surenessOf(a) - surenessOf(b),
