@@ -24,7 +24,8 @@ FINGERPRINT_VERSION = 1
 PDQ_SIDE = 320
 """Five times 64: the box filter's window is odd and samples fall on pixel centres, so mirroring mirrors the hash."""
 ORB_SIDE = 384
-"""Longest side of the picture in which keypoints are found, pixels."""
+"""Longest side of the picture in which keypoints are found, pixels. Small pictures are enlarged to it: ORB compares
+patches of a fixed size, and its pyramid bridges a factor of 2 badly."""
 KEYPOINTS = 300
 _CANDIDATES = 1000
 _GRID = 6
@@ -77,7 +78,7 @@ def fingerprint(picture: Picture) -> Fingerprint:
     pdq, quality = pdq_hash(_resized(gray, PDQ_SIDE, PDQ_SIDE))
     listed, _ = pdq_hash(gray)
     height, width = gray.shape
-    scale = min(1.0, ORB_SIDE / max(height, width))
+    scale = ORB_SIDE / max(height, width)
     frame = _resized(gray, max(1, round(width * scale)), max(1, round(height * scale)))
     points, descriptors = _keypoints(frame)
     return Fingerprint(pdq, quality, listed, (frame.shape[1], frame.shape[0]), points, descriptors)
