@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -306,6 +307,17 @@ def test_explain_one_task_as_json(
     assert list(record["tasks"]) == ["harmful"]
     assert (tmp_path / record["folder"] / "harmful.png").is_file()
     assert record["folder"] == "cat meme-explained"
+
+
+def test_explain_without_the_extra_for_drawing(
+    fake: FakeModel, meme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "uharfbuzz", None)
+    assert run(["explain", str(meme), "--text", "mask", "--out", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["explain.json"]
+    printed = capsys.readouterr()
+    assert "Rests on" in printed.out
+    assert "nothing drawn: drawing memes needs the extra 'data'" in printed.err
 
 
 def test_explain_with_the_starter_reads_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

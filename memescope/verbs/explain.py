@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memescope.errors import UsageError
+from memescope.errors import MissingExtra, UsageError
 from memescope.meme import Answer, Meme
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -27,7 +27,7 @@ def explain(
 ) -> None:
     """Show what each answer rests on: words and picture regions, measured by taking them out, and one sentence.
 
-    Writes explain.json and one PNG for each task.
+    Writes explain.json and, with the extra 'data', one PNG for each task.
 
     Example:  memescope explain examples/memes/m00000-en.jpg --task harmful
     """
@@ -56,15 +56,20 @@ def explain(
         },
     }
     (folder / "explain.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    for name in tasks:
-        drawing = draw_evidence(picture.pixels, title(name, reading.answers[name]), evidence[name])
-        drawing.save(folder / f"{name}.png")
+    files = "explain.json"
+    try:
+        for name in tasks:
+            drawing = draw_evidence(picture.pixels, title(name, reading.answers[name]), evidence[name])
+            drawing.save(folder / f"{name}.png")
+        files += f" and {len(tasks)} drawings"
+    except MissingExtra as error:  # the evidence itself needs no extra
+        print(f"memescope explain: nothing drawn: {error}", file=sys.stderr)
     if as_json:
         print(json.dumps(record | {"folder": str(folder)}, ensure_ascii=False))
         return
     for name in tasks:
         print(f"{title(name, reading.answers[name])}\n    {evidence[name].says}")
-    print(f"memescope explain: {len(tasks)} drawings and explain.json in {folder}", file=sys.stderr)
+    print(f"memescope explain: {files} in {folder}", file=sys.stderr)
 
 
 def chosen(asked: list[str], known: tuple[str, ...]) -> list[str]:
