@@ -20,7 +20,7 @@ function drawErrors() {
               {},
               h(
                 "button",
-                { type: "button", class: "link path", dir: "auto", onclick: () => openMeme(row, [row]) },
+                { type: "button", class: "link path", dir: "ltr", onclick: () => openMeme(row, [row]) },
                 plainName(row.path || row.id),
               ),
             ),

@@ -35,7 +35,7 @@ function drawDetail() {
         { id: "detail-title", tabindex: "-1" },
         h("span", { class: `badge ${row.action}` }, ACTION_NAMES[row.action]),
         row.error !== null ? h("span", { class: "badge error" }, "error") : null,
-        h("bdi", { class: "path" }, plainName(row.path || row.id)),
+        h("bdi", { class: "path", dir: "ltr" }, plainName(row.path || row.id)),
       ),
       h(
         "div",
@@ -200,7 +200,7 @@ function duplicateSection(row) {
           h(
             "button",
             { type: "button", class: "link", onclick: () => openMeme(other, row.cluster) },
-            h("bdi", {}, plainName(other.path || other.id)),
+            h("bdi", { dir: "ltr" }, plainName(other.path || other.id)),
           ),
           h("span", { class: `badge ${other.action}` }, ACTION_NAMES[other.action]),
           other === row.cluster[0] ? h("span", { class: "muted" }, " first of them") : null,
@@ -229,7 +229,7 @@ function duplicateSection(row) {
     h("h3", {}, `The same meme again (${number(others.length || 1)})`),
     others.length
       ? [list, more]
-      : h("p", {}, "A copy of ", h("bdi", {}, plainName(row.copyOf)), ", which is not in this report."),
+      : h("p", {}, "A copy of ", h("bdi", { dir: "ltr" }, plainName(row.copyOf)), ", which is not in this report."),
   );
 }
 

@@ -26,7 +26,7 @@ function pictureSection(row, detail) {
     { "aria-label": "Picture" },
     frame,
     frame.querySelector("img")
-      ? h("p", { class: "hint" }, "Click the picture, or press Enter on it, to show or hide it.")
+      ? h("p", { class: "hint" }, "Click or tap the picture, or press Enter on it, to show or hide it.")
       : null,
   );
 }

@@ -126,7 +126,11 @@ function rowElement(row, at) {
       ),
       open,
       h("ul", { class: "answers", "aria-label": "Answers" }, answerChips(row)),
-      h("p", { class: "path", dir: "ltr", title: plainName(row.path) }, h("bdi", {}, plainName(row.path || row.id))),
+      h(
+        "p",
+        { class: "path", dir: "ltr", title: plainName(row.path) },
+        h("bdi", { dir: "ltr" }, plainName(row.path || row.id)),
+      ),
     ),
     // after the text, so that Tab leads from a meme to its picture; the style places it first
     pictureButton(row, at === Math.max(0, active) ? "0" : "-1"),
