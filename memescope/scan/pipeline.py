@@ -78,7 +78,12 @@ def scan(
     report_progress = progress or (lambda stage, done, of: None)
     folder.mkdir(parents=True, exist_ok=True)
     count = max(1, min(workers or os.cpu_count() or 1, total))
-    with only_one(folder), Journal(folder / "memescope.db") as journal, Pool(count, model, rules, timeout) as pool:
+    with (
+        only_one(folder),
+        (folder / "workers.log").open("wb") as log,
+        Journal(folder / "memescope.db") as journal,
+        Pool(count, model, rules, timeout, log) as pool,
+    ):
         greeting = pool.greeting()
         run = _Run(journal, rules, greeting["settings"], total, report_progress)
         for outcome in pool.run(run.jobs(entries(asked))):

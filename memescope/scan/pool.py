@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from memescope.errors import MemescopeError
 from memescope.scan import frames
@@ -22,7 +22,15 @@ COMMAND = [sys.executable, "-m", "memescope.scan.worker"]
 """What a worker runs."""
 START_SECONDS = 120.0
 """How long a worker may take to load its models."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # glibc would give a picture's memory back to the system after each meme and ask for it again: about 4 ms a meme.
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+}
+"""What is set for every worker."""
 
 
 @dataclass(slots=True)
@@ -49,20 +57,21 @@ class Outcome:
 class Worker:
     """One child process; `ask` gives it one job and waits."""
 
-    def __init__(self, model: str, policy: Policy, timeout: float) -> None:
+    def __init__(self, model: str, policy: Policy, timeout: float, log: IO[bytes] | None = None) -> None:
         self._start_message = {"model": model, "policy": policy.model_dump()}
         self._timeout = timeout
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._timed_out = False
 
     def start(self) -> dict[str, Any]:
         """Start the process and wait until its models are loaded; returns its settings, card and tasks."""
-        environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, "1")
         self._process = subprocess.Popen(
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            stderr=self._log,
+            env=os.environ | ENVIRONMENT,
             start_new_session=True,  # Ctrl-C reaches the scan alone, which then lets its workers finish
         )
         reply, _ = self._exchange(self._start_message, {}, START_SECONDS)
@@ -145,15 +154,15 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 class Pool:
-    """A few workers behind one bounded queue. A context manager; `settings()` waits until one worker is ready."""
+    """A few workers behind one bounded queue; a context manager. `log` takes their standard error."""
 
-    def __init__(self, workers: int, model: str, policy: Policy, timeout: float) -> None:
+    def __init__(self, workers: int, model: str, policy: Policy, timeout: float, log: IO[bytes] | None = None) -> None:
         self._todo: queue.Queue[Job | None] = queue.Queue()
         self._done: queue.Queue[Outcome | MemescopeError] = queue.Queue()
         self._closing = threading.Event()
         self._window = 3 * workers
         self._greeting: queue.Queue[dict[str, Any] | MemescopeError] = queue.Queue()
-        self._workers = [Worker(model, policy, timeout) for _ in range(workers)]
+        self._workers = [Worker(model, policy, timeout, log) for _ in range(workers)]
         self._threads = [threading.Thread(target=self._serve, args=[worker], daemon=True) for worker in self._workers]
         for thread in self._threads:
             thread.start()
