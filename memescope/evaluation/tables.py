@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,10 @@ def write_summary(metrics: Mapping[str, Any], folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{metrics['data']}-{metrics['text']}-{metrics['seed']}.json"
-    write_whole(path, json.dumps(summary(metrics), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(summary(metrics), indent=1, ensure_ascii=False, allow_nan=False)
+    # Innermost objects, such as a figure with its interval, on one line: a table can be read and its changes seen.
+    text = re.sub(r"\{\n\s*([^{}]*?)\n\s*\}", lambda found: "{" + re.sub(r"\n\s*", " ", found[1]) + "}", text)
+    write_whole(path, text + "\n")
     return path
 
 
