@@ -72,9 +72,9 @@ def test_corners_run_clockwise_from_the_top_left_of_the_text(angle: float) -> No
 
 def test_the_whole_picture_is_looked_at_in_multiples_of_32_and_never_beyond_a_limit() -> None:
     detector = TextDetector()
-    assert detector.chances(np.zeros((300, 300, 3), np.uint8), 384).shape == (384, 384)
-    assert detector.chances(np.zeros((100, 100, 3), np.uint8), 384).shape == (192, 192)
-    tall = detector.chances(np.zeros((20, 2048, 3), np.uint8), 384).shape
+    assert detector.chances(np.zeros((300, 300, 3), np.uint8)).shape == (384, 384)
+    assert detector.chances(np.zeros((100, 100, 3), np.uint8)).shape == (192, 192)
+    tall = detector.chances(np.zeros((20, 2048, 3), np.uint8)).shape
     assert tall == (32, 1536)
 
 

@@ -19,9 +19,6 @@ from memescope.perception.runtime import DETECTOR, model_path, open_session
 MULTIPLE = 32
 """The model halves its input five times, so both sides are multiples of this."""
 
-SMALL = 16.0
-"""Median height of the boxes, in pixels of the map, under which the picture is looked at closer."""
-CLOSER = 1.6
 MOST_ENLARGED = 2.0
 LARGEST = 1536
 """Longest side that is ever looked at."""
@@ -38,10 +35,10 @@ class TextBox:
 
 
 class TextDetector:
-    """Finds lines of text, looking at the picture at about `side` by `side` pixels, and closer where the text is small.
+    """Finds lines of text, looking at the picture at about `side` by `side` pixels, in its own shape.
 
-    Large lettering, which most memes have, needs no more; a screenshot full of small print gets a second look at
-    `CLOSER` times that. Small pictures are enlarged for it: the model misses letters under ten pixels high.
+    That is enough for the lettering of memes, and for letters of 20 pixels in a screenshot of 1080 by 1920. Small
+    pictures are enlarged for it: the model misses letters under six pixels high.
     """
 
     def __init__(
@@ -52,29 +49,23 @@ class TextDetector:
 
     def boxes(self, pixels: np.ndarray) -> list[TextBox]:
         """Text boxes of an RGB picture (h, w, 3) uint8, in no particular order."""
-        found, small = self._look(pixels, self.side)
-        return self._look(pixels, self.side * CLOSER)[0] if small else found
-
-    def _look(self, pixels: np.ndarray, side: float) -> tuple[list[TextBox], bool]:
-        """Boxes found at a resolution, and whether their text is too small for it."""
         height, width = pixels.shape[:2]
-        chances = self.chances(pixels, side)
+        chances = self.chances(pixels)
         scale = np.array([width / chances.shape[1], height / chances.shape[0]], np.float32)
         limit = np.array([width - 1, height - 1], np.float32)
-        found, depths = [], []
+        found = []
         for corners, score in _rectangles(chances, self.core, self.keep, self.growth):
-            depths.append(_length(corners[3] - corners[0]))
             corners = np.clip(corners * scale, 0, limit)
             if _length(corners[1] - corners[0]) > 3 and _length(corners[3] - corners[0]) > 3:
                 found.append(TextBox(corners, score))
-        return found, bool(depths) and float(np.median(depths)) < SMALL
+        return found
 
-    def chances(self, pixels: np.ndarray, side: float) -> np.ndarray:
+    def chances(self, pixels: np.ndarray) -> np.ndarray:
         """The map: (h', w') float32, the chance that a pixel of the resized picture lies in a line's core."""
         import cv2
 
         height, width = pixels.shape[:2]
-        scale = min(side / np.sqrt(height * width), LARGEST / max(height, width), MOST_ENLARGED)
+        scale = min(self.side / np.sqrt(height * width), LARGEST / max(height, width), MOST_ENLARGED)
         size = (_multiple(width * scale), _multiple(height * scale))
         small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR)
         # The models were trained on pictures in OpenCV's channel order, blue first.
