@@ -170,7 +170,7 @@ class _Search:
                     self._look(a, b, relation, hash_agrees=True)
 
     def by_mirrored_hash(self) -> None:
-        """Join what is within `MIRROR_BITS` when one is mirrored; no text is compared, as OCR cannot read it mirrored."""
+        """Join what is within `MIRROR_BITS` of the mirrored hash, whatever the texts: OCR reads no mirrored letters."""
         for a, near in self._within(_MIRROR, MIRROR_BITS):
             for b, _ in near:
                 if not self._alike.joined(a, b):
