@@ -1,4 +1,4 @@
-"""The starter: the multitask model that ships in the package. numpy and ONNX Runtime alone; `MODEL_CARD.md` tells of it."""
+"""The starter: the multitask model that ships in the package, on numpy and ONNX Runtime alone."""
 
 from memescope.models.starter.model import Starter, load_folder
 

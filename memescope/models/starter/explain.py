@@ -1,8 +1,8 @@
 """Evidence by occlusion, all asked tasks at once: words taken out of the text, places taken out of the picture's grid.
 
-Words go through a cheap pass first: a word's token states are left out of the mean and its n-grams out of the counts. The
-`WORDS` that move some task most are then really taken out and the text encoded again, in one batch; only these
-measured weights are shown. Picture places are taken out of the pooled mean, which is exact for this model.
+Words are taken out of the features, as places are: a word's token states are left out of the mean, its n-grams out of
+the counts. For the sentence, the words it names are really taken out and the text is encoded again. Picture places are
+taken out of the pooled mean, which is exact for this model.
 
 Shape letters: v versions of a meme, c columns of all tasks, g grid places along one side, d width.
 """
@@ -10,9 +10,11 @@ Shape letters: v versions of a meme, c columns of all tasks, g grid places along
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memescope.backbones import load_text_encoder, load_vision_encoder
 from memescope.explanation import (
@@ -35,9 +37,6 @@ from memescope.perception.pictures import open_picture
 if TYPE_CHECKING:
     from memescope.models.starter.model import Starter
 
-WORDS = 8
-"""Words that are taken out for real; the text is encoded once more for each."""
-
 
 def explain(model: Starter, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
     """Words, regions and the sentence for each task's answered label (for several labels: the most probable one)."""
@@ -49,8 +48,16 @@ def explain(model: Starter, meme: Meme, tasks: Sequence[str]) -> dict[str, Evide
     return {task: found[task] for task in tasks}
 
 
+@dataclass(frozen=True)
+class _Text:
+    """v versions of a text: their columns by expert, each (v, c), and their pooled vectors (v, d)."""
+
+    columns: dict[str, Floats]
+    vectors: NDArray[np.floating]
+
+
 class _Scene:
-    """One meme, its parts and their columns; the trust in the whole meme is kept while parts are taken out."""
+    """One meme and its parts; the trust in the whole meme is kept while parts are taken out."""
 
     def __init__(self, model: Starter, meme: Meme) -> None:
         self.model = model
@@ -58,27 +65,39 @@ class _Scene:
         self.text = clean(meme.text)
         picture = None if meme.image is None else open_picture(meme.image)
         features = encode_parts([self.text], [picture], model.bits)
-        self.p = model.familiarity.p(features)
-        self.has_text = bool(features.has_text[0])
+        p = model.familiarity.p(features)
+        self.trust = {head.name: model.trust(head, p) for head in model.heads}
         self.grid = None if picture is None else load_vision_encoder(VISION_ENCODER).patches([picture])[0]
-        self.whole_text = model.text_columns(features.counts, features.text) if self.has_text else None
-        self.whole_picture = None if picture is None else model.picture_columns(features.picture)
+        self.whole_text = self._columns(features.counts, features.text) if features.has_text[0] else None
+        self.whole_picture = None if picture is None else features.picture
+        self._seen: dict[bytes, dict[str, Floats]] = {}
 
-    def tables(self, text: Mapping[str, Floats] | None, picture: Floats | None) -> dict[str, Floats]:
-        """Every task's probabilities for v versions; one version of a part goes with every version of the other."""
-        columns = dict(text or {})
+    def tables(self, text: _Text | None, picture: NDArray[np.floating] | None) -> dict[str, Floats]:
+        """Every task's probabilities for v texts and v pooled vectors; one of a kind goes with all of the other."""
+        if text is None and picture is None:
+            return {head.name: np.array([head.prior]) for head in self.model.heads}
+        # every task looks at the same places of the picture: they are answered once
+        key = b"" if picture is None or text is not self.whole_text else picture.tobytes()
+        if key not in self._seen or not key:
+            self._seen[key] = self._answer(text, picture)
+        return self._seen[key]
+
+    def _answer(self, text: _Text | None, picture: NDArray[np.floating] | None) -> dict[str, Floats]:
+        columns = dict(text.columns) if text is not None else {}
         if picture is not None:
-            columns["picture"] = picture
-        have = "both" if text and picture is not None else "text" if text else "picture"
-        n = max((len(part) for part in columns.values()), default=1)
-        if columns:
-            found = self.model.fuse({name: np.broadcast_to(z, (n, z.shape[1])) for name, z in columns.items()}, have)
-        else:
-            found = {head.name: np.array(head.prior)[None, :] for head in self.model.heads}
+            columns["picture"] = self.model.picture_columns(picture)
+        n = max(len(part) for part in columns.values())
+        if text is not None and picture is not None:
+            words, places = (np.broadcast_to(part, (n, part.shape[1])) for part in (text.vectors, picture))
+            columns["pair"] = self.model.pair_columns(words, places)
+        have = "both" if text is not None and picture is not None else "text" if text is not None else "picture"
+        found = self.model.fuse({name: np.broadcast_to(z, (n, z.shape[1])) for name, z in columns.items()}, have)
         return {
-            head.name: head.pull(found[head.name], np.broadcast_to(self.model.trust(head, self.p), (n,)))
-            for head in self.model.heads
+            head.name: head.pull(found[head.name], np.repeat(self.trust[head.name], n)) for head in self.model.heads
         }
+
+    def _columns(self, counts: ngrams.SparseRows, vectors: NDArray[np.floating]) -> _Text:
+        return _Text(self.model.text_columns(counts, vectors), vectors)
 
     def label(self, head: TaskHead) -> int:
         """The label that is explained: the answered one."""
@@ -89,32 +108,24 @@ class _Scene:
         held = [head.labels.index(label) for label in answered] or range(len(head.labels))
         return max(held, key=lambda j: float(probabilities[0, j]))
 
-    def read(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """Text columns (v, c) of cleaned texts; all must have a word."""
+    def read(self, texts: Sequence[str]) -> _Text:
+        """Cleaned texts encoded; all must have a word."""
         features = encode_parts(texts, [None] * len(texts), self.model.bits)
-        return self.model.text_columns(features.counts, features.text)
+        return self._columns(features.counts, features.text)
 
     def words(self, heads: Sequence[TaskHead], shown: Mapping[str, int]) -> tuple[list[Word], dict[str, Floats]]:
-        """The words that matter most to some task, and the log-odds each task's label loses without each, (v,)."""
-        parts = [word for word in pieces(self.text) if readable(without(self.text, [word]))] if self.has_text else []
-        if not parts:
-            return [], {}
-        if len(parts) > WORDS:
-            guessed = self._lost(heads, shown, self._guess(parts))
-            influence = np.max([np.abs(guessed[head.name]) for head in heads], axis=0)
-            parts = [parts[i] for i in sorted(np.argsort(-influence, kind="stable")[:WORDS])]
-        return parts, self._lost(heads, shown, self.read([without(self.text, [word]) for word in parts]))
+        """The words of the text, and the log-odds (v,) that each task's label loses without each."""
+        parts = [word for word in pieces(self.text) if readable(without(self.text, [word]))] if self.whole_text else []
+        return (parts, self._lost(heads, shown, self._without(parts))) if parts else ([], {})
 
-    def _lost(
-        self, heads: Sequence[TaskHead], shown: Mapping[str, int], text: Mapping[str, Floats]
-    ) -> dict[str, Floats]:
+    def _lost(self, heads: Sequence[TaskHead], shown: Mapping[str, int], text: _Text) -> dict[str, Floats]:
         before = self.tables(self.whole_text, self.whole_picture)
         after = self.tables(text, self.whole_picture)
         columns = {head.name: shown[head.name] for head in heads}
         return {name: log_odds(before[name][:, j]) - log_odds(after[name][:, j]) for name, j in columns.items()}
 
-    def _guess(self, parts: Sequence[Word]) -> dict[str, Floats]:
-        """Text columns without each word, from the token states of the whole text."""
+    def _without(self, parts: Sequence[Word]) -> _Text:
+        """The text without each word, from the token states of the whole text."""
         encoder = load_text_encoder(TEXT_ENCODER)
         states, offsets = encoder.tokens([self.text])[0], encoder.offsets([self.text])[0]
         total = states.sum(axis=0, dtype=np.float64)
@@ -124,7 +135,7 @@ class _Scene:
             vectors[i] = (total - states[inside].sum(axis=0)) / max(int((~inside).sum()), 1)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         counts = ngrams.count([without(self.text, [word]) for word in parts], self.model.bits)
-        return self.model.text_columns(counts, vectors)
+        return self._columns(counts, vectors)
 
     def spans(self, words: Sequence[Word], weights: Floats) -> list[Span]:
         """The words with their places in the original text, found in order; one that cleaning rewrote is left out."""
@@ -138,7 +149,7 @@ class _Scene:
 
 
 def _evidence(scene: _Scene, head: TaskHead, label: int, words: Sequence[Word], lost: Mapping[str, Floats]) -> Evidence:
-    def probability(text: Mapping[str, Floats] | None, picture: Floats | None) -> Floats:
+    def probability(text: _Text | None, picture: NDArray[np.floating] | None) -> Floats:
         return scene.tables(text, picture)[head.name][:, label]
 
     text, picture = scene.whole_text, scene.whole_picture
@@ -149,11 +160,9 @@ def _evidence(scene: _Scene, head: TaskHead, label: int, words: Sequence[Word], 
     regions: list[Region] = []
     without_regions = None
     if scene.grid is not None:
-        regions = explain_regions(
-            scene.grid, lambda vectors: log_odds(probability(text, scene.model.picture_columns(vectors)))
-        )[1]
+        regions = explain_regions(scene.grid, lambda vectors: log_odds(probability(text, vectors)))[1]
         if regions:
-            left = scene.model.picture_columns(pooled_without(scene.grid, _mask(regions, scene.grid.shape[0])))
+            left = pooled_without(scene.grid, _mask(regions, scene.grid.shape[0]))
             without_regions = float(probability(text, left)[0])
     effects = Effects(
         probability=float(probability(text, picture)[0]),
@@ -161,7 +170,7 @@ def _evidence(scene: _Scene, head: TaskHead, label: int, words: Sequence[Word], 
         without_words=float(probability(scene.read([rest]) if readable(rest) else None, picture)[0]) if best else None,
         regions=regions,
         without_regions=without_regions,
-        without_text=float(probability(None, picture)[0]) if scene.has_text else None,
+        without_text=float(probability(None, picture)[0]) if text is not None else None,
         without_picture=float(probability(text, None)[0]) if picture is not None else None,
     )
     return Evidence(spans, regions, says(head.labels[label], effects))

@@ -43,7 +43,7 @@ def neighbour_distance(points: Floats, sample: NDArray[np.floating]) -> Floats:
 
 
 def p_values(scores: Floats, held_out: NDArray[np.floating]) -> Floats:
-    """Share (b,) of held-out training scores (q,), sorted upwards, that are at least as strange (large) as each score."""
+    """Share (b,) of held-out training scores (q,), sorted upwards, at least as strange (large) as each score."""
     reached = len(held_out) - np.searchsorted(held_out, scores, side="left")
     return (reached + 1) / (len(held_out) + 1)
 

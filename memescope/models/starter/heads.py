@@ -31,7 +31,8 @@ class Fusion:
 
     def logits(self, columns: Mapping[str, NDArray[np.floating]]) -> Floats:
         """Fused logits of one task from the experts' own, each (b, k)."""
-        total = np.array(self.bias, dtype=np.float64)[None, :]
+        rows = len(next(iter(columns.values())))  # a task nothing can tell apart has no weights, only biases
+        total = np.tile(np.array(self.bias, dtype=np.float64), (rows, 1))
         for expert, weight in self.weights.items():
             total = total + weight * columns[expert].astype(np.float64)
         return total
@@ -80,7 +81,7 @@ class TaskHead:
     def probabilities(self, logits: Floats, parents: Mapping[str, tuple[tuple[str, ...], Floats]]) -> Floats:
         """(b, k) from fused logits: sigmoid for multilabel and binary, softmax otherwise, then the parent's shares.
 
-        `parents` maps each task already answered to its labels and probabilities; a parent that is not there is not used.
+        `parents` maps each task answered before to its labels and probabilities; one that is not there is not used.
         """
         if self.kind == "multilabel":
             return sigmoid(logits)
@@ -100,16 +101,22 @@ class TaskHead:
         return trust[:, None] * probabilities + (1 - trust)[:, None] * np.array(self.prior)[None, :]
 
     def choose(self, probabilities: Floats) -> tuple[list[str | list[str]], Floats]:
-        """The answered label of each row (a list for multilabel) and its confidence (b,)."""
+        """The answered label of each row (a list for multilabel) and its confidence (b,).
+
+        The confidence of an answer that is not the most probable one (of a yes below 1/2, for multilabel) is 0: it may
+        be the best guess where labels are rare, but it is never to be believed.
+        """
         decision = np.array(self.decision)
         if self.kind == "multilabel":
             held = probabilities >= decision
             names: list[str | list[str]] = [
                 [label for label, yes in zip(self.labels, row, strict=True) if yes] for row in held
             ]
-            return names, np.where(held, probabilities, 1 - probabilities).min(axis=1)
+            agreed = (held == (probabilities >= 0.5)).all(axis=1)
+            return names, np.where(held, probabilities, 1 - probabilities).min(axis=1) * agreed
         best = (probabilities * decision).argmax(axis=1)
-        return [self.labels[i] for i in best], probabilities[np.arange(len(best)), best]
+        top = probabilities[np.arange(len(best)), best]
+        return [self.labels[i] for i in best], np.where(top >= probabilities.max(axis=1), top, 0.0)
 
 
 def in_order(heads: Sequence[TaskHead]) -> list[TaskHead]:

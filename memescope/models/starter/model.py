@@ -20,6 +20,7 @@ from memescope.models.starter import ngrams
 from memescope.models.starter.familiarity import Familiarity, trust
 from memescope.models.starter.features import Features, encode
 from memescope.models.starter.heads import Floats, TaskHead, in_order
+from memescope.models.starter.kernel import joint, similarities
 
 WEIGHTS = "model.safetensors"
 LEAST_TRUST = 0.5
@@ -41,13 +42,16 @@ class Starter:
         self.bits: int = config["ngram_bits"]
         self.familiarity = Familiarity(tensors, config["sources"])
         self._idf = tensors["idf"].astype(np.float32)
-        self._scales = tensors["scales"].astype(np.float64)
-        # float64 for the small dense layers; the large n-gram layer stays as it is stored, a few rows are read a time
-        self._layers = {
-            expert: (tensors[f"{expert}.weight"].astype(np.float64 if expert != "ngrams" else np.float16),
-                     tensors[f"{expert}.bias"].astype(np.float64))
+        self._text_spread, self._gamma = map(float, tensors["scales"])
+        self._landmarks = tensors["pair.landmarks"].astype(np.float32)
+        # float32 for the small dense layers; the large n-gram layer stays as it is stored, few of its rows are read
+        self._layers: dict[str, tuple[NDArray[np.float32], NDArray[np.float64]]] = {
+            expert: (
+                tensors[f"{expert}.weight"] if expert == "ngrams" else tensors[f"{expert}.weight"].astype(np.float32),
+                tensors[f"{expert}.bias"].astype(np.float64),
+            )
             for expert in config["experts"]
-        }  # fmt: skip
+        }
 
     def answer(self, memes: Sequence[Meme]) -> list[Reading]:
         """One Reading a meme, in order, without evidence. Raises `PictureError` for a picture that cannot be read.
@@ -75,20 +79,30 @@ class Starter:
 
     def columns(self, features: Features) -> dict[str, Floats]:
         """Each expert's logits for every column, (b, c)."""
-        text = self.text_columns(features.counts, features.text)
-        return {**text, "picture": self.picture_columns(features.picture)}
+        return {
+            **self.text_columns(features.counts, features.text),
+            "picture": self.picture_columns(features.picture),
+            "pair": self.pair_columns(features.text, features.picture),
+        }
 
     def text_columns(self, counts: ngrams.SparseRows, vectors: NDArray[np.floating]) -> dict[str, Floats]:
         """The logits (b, c) of the experts that read: b texts as n-gram counts and pooled vectors."""
         weight, bias = self._layers["ngrams"]
         counted = ngrams.weigh(counts, self._idf).dot(weight) + bias
         weight, bias = self._layers["text"]
-        return {"ngrams": counted.astype(np.float64), "text": vectors / self._scales[0] @ weight + bias}
+        return {"ngrams": counted.astype(np.float64), "text": vectors / self._text_spread @ weight + bias}
 
     def picture_columns(self, vectors: NDArray[np.floating]) -> Floats:
         """The logits (b, c) of the expert that looks, for b pooled picture vectors."""
         weight, bias = self._layers["picture"]
-        return (vectors - self.tensors["picture.centre"]) / self._scales[1] @ weight + bias
+        return (vectors - self.tensors["picture.centre"]) @ weight + bias
+
+    def pair_columns(self, text: NDArray[np.floating], picture: NDArray[np.floating]) -> Floats:
+        """The logits (b, c) of the expert that sees both, for b pooled text and b pooled picture vectors."""
+        weight, bias = self._layers["pair"]
+        points = joint(text, picture, self.tensors)
+        found: Floats = similarities(points, self._landmarks, self._gamma) @ weight + bias
+        return found
 
     def probabilities(self, features: Features, p: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
         """Calibrated probabilities of every task, (b, k) each.
@@ -129,7 +143,7 @@ class Starter:
         return {have: np.flatnonzero(there) for have, there in cases.items()}
 
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
-        """Words, picture regions and one sentence for each of some tasks. `UsageError` for a task it does not answer."""
+        """Words, picture regions and one sentence for each task asked. `UsageError` for one it does not answer."""
         unknown = [task for task in tasks if task not in self.tasks]
         if unknown:
             raise UsageError(f"starter does not answer {', '.join(unknown)}; it answers {', '.join(self.tasks)}")

@@ -1,9 +1,9 @@
-"""Hashed word and character n-grams: what the sentence encoder blurs (names, slang, spelling, other scripts) stays visible.
+"""Hashed word and character n-grams: names, slang, spelling and other scripts stay visible.
 
 A text is casefolded and cut into words (runs of letters and digits). Counted are single words and pairs of neighbouring
 words, and runs of 2 to 5 characters inside each word with its borders. Each n-gram falls into one of `2**bits` buckets
-by a fixed 64-bit mix (the finaliser of MurmurHash3), the same on every machine. After Weinberger et al., "Feature Hashing for
-Large Scale Multitask Learning", ICML 2009, without the sign.
+by a fixed 64-bit mix (the finaliser of MurmurHash3), the same on every machine. After Weinberger et al., "Feature
+Hashing for Large Scale Multitask Learning", ICML 2009, without the sign.
 
 Shape letters: b texts, n buckets.
 """
@@ -27,7 +27,7 @@ _MAX_CHARACTERS = 4000
 
 @dataclass(frozen=True)
 class SparseRows:
-    """Rows of a sparse matrix: row i holds `values[starts[i]:starts[i+1]]` in columns `columns[starts[i]:starts[i+1]]`."""
+    """Rows of a sparse matrix: row i has `values[s:e]` in columns `columns[s:e]`, s and e `starts[i]`, `starts[i + 1]`."""
 
     columns: NDArray[np.int64]
     values: NDArray[np.float32]
@@ -37,7 +37,7 @@ class SparseRows:
         return len(self.starts) - 1
 
     def dot(self, dense: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The product with a dense (n, k) matrix, (b, k) float32. Each row is summed by itself, so batches do not matter."""
+        """The product with a dense (n, k) matrix, (b, k) float32. Each row by itself, so batches do not matter."""
         out = np.zeros((len(self), dense.shape[1]), dtype=np.float32)
         for row in range(len(self)):
             here = slice(self.starts[row], self.starts[row + 1])

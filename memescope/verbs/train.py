@@ -1,0 +1,39 @@
+"""`memescope train`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command("train")
+def train_model(
+    recipe: Annotated[str, typer.Argument(help="A recipe: a YAML file, such as recipes/starter.yaml.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="key=value, in place of the recipe's own values.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run's folder and metrics only.")] = False,
+) -> None:
+    """Train a model from a recipe and leave a run folder, which `load`, `scan` and `eval` take by its path.
+
+    Keys of a recipe are overridden as KEY=VALUE: data.root=FOLDER says where the prepared sets are, out=DIR where the
+    run goes, data.limit=N takes N memes of each split and train.max_steps=N stops early, to try a recipe in a minute.
+
+    Example:  memescope train recipes/starter.yaml data.root=../shared/data/ready out=runs/starter data.limit=200
+    """
+    from memescope.training import train
+    from memescope.verbs.progress import progress
+
+    with progress("train", quiet=as_json) as report:
+        run = train(recipe, *(settings or []), progress=report)
+    if as_json:
+        print(json.dumps({"run": str(run.folder), **run.metrics}))
+        return
+    print(f"{'task':<24}{'memes':>7}{'macro-F1':>10}{'log-loss':>10}   (out of fold, on training memes)")
+    for task, figures in run.metrics["out_of_fold"].items():
+        print(f"{task:<24}{figures['n']:>7}{figures['macro_f1']:>10.3f}{figures['log_loss']:>10.3f}")
+    print(f"\n{run.folder}: measure it with: memescope eval {run.folder} --data FOLDER")
