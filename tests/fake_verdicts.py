@@ -110,6 +110,8 @@ def fake_verdicts(n: int, seed: int = 0) -> Iterator[Verdict]:
             answers=found,
             evidence=evidence,
             duplicate_of=f"m{i - i % 9:05d}" if i % 9 == 4 and (i - i % 9) % 50 != 49 else None,
+            duplicate_kind="re-encoded" if i % 9 == 4 and (i - i % 9) % 50 != 49 else None,
+            same_picture_as="m00000" if i == 5 else None,
             action=action,  # type: ignore[arg-type]
             because=[f"harmful {p:.2f}: {POLICY}"] if action != "pass" else [],
             model="invented 1.0",

@@ -266,6 +266,15 @@ def test_duplicates_lead_to_each_other(many: Opened) -> None:
     detail.locator(".twins .link").first.click()
     assert many.page.inner_text("#detail-title .path") == copies[0].path
     assert "first of them" in detail.locator(".twins").inner_text()
+    assert "This one is a copy: re-encoded." in detail.inner_text()
+
+
+def test_the_same_picture_with_another_text_is_a_link(many: Opened) -> None:
+    other = next(v for v in VERDICTS if v.same_picture_as)
+    first = next(v for v in VERDICTS if v.id == other.same_picture_as)
+    detail = open_meme(many, f'"{other.path}"')
+    detail.get_by_role("heading", name="The same picture with another text").locator("..").locator(".link").click()
+    assert many.page.inner_text("#detail-title .path") == first.path
 
 
 def test_a_copy_of_something_elsewhere_says_so(awkward: Opened) -> None:

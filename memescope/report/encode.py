@@ -111,12 +111,14 @@ def row(verdict: Verdict, vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def detail(verdict: Verdict) -> dict[str, Any]:
-    """What only the page of one meme shows: evidence by task, rationale, model and taxonomy."""
+    """What only the page of one meme shows: evidence by task, rationale, versions, kinds of repetition."""
     full = {
         "v": {task: _evidence(evidence) for task, evidence in verdict.evidence.items()},
         "n": verdict.rationale,
         "m": verdict.model,
         "x": verdict.taxonomy,
+        "k": verdict.duplicate_kind,
+        "s": verdict.same_picture_as,
     }
     return {key: value for key, value in full.items() if value}
 

@@ -3,6 +3,7 @@ derived from the journal, so it can be done again at any time with another polic
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,6 +18,14 @@ from memescope.report import ScanInfo, write_csv, write_jsonl, write_report
 from memescope.scan.policy import Policy
 from memescope.scan.repeats import Repeat, find_repeats
 from memescope.store.journal import Journal, Row
+
+
+NOTES = (
+    "Probabilities are calibrated on held-out memes of the sets that the model was trained on. On other memes they may be "
+    "wrong; where a meme looks unlike those sets, the answer says that it is not sure.",
+    "What this page proposes is for a person to decide.",
+)
+"""Said in every report."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,8 @@ def _scan_info(info: dict[str, Any], total: int) -> ScanInfo:
         policy=info["policy"],
         trained_on={task: entry["trained_on"] for task, entry in card.items() if "trained_on" in entry},
         abstains={task: entry["abstains"] for task, entry in card.items() if "abstains" in entry},
+        notes=list(NOTES),
+        command=shlex.join(["memescope", "scan", *info["inputs"], "--out", info["out"]]),
         counts={"entries": total} | {f"left out: {reason}": count for reason, count in info["skipped"].items()},
         versions={name: str(value) for name, value in settings.items()},
     )

@@ -91,6 +91,7 @@ def scan(
         seconds = time.time() - started
         info = {
             "inputs": [str(path) for path in asked],
+            "out": str(folder),
             "started": started,
             "seconds": seconds,
             "settings": greeting["settings"],

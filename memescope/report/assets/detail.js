@@ -82,7 +82,8 @@ function drawDetail() {
         reasonSection(row),
         answerSection(row, detail),
         rationaleSection(row, detail),
-        duplicateSection(row),
+        duplicateSection(row, detail),
+        samePictureSection(detail),
         factsSection(row, detail),
       ),
     ),
@@ -187,7 +188,20 @@ function rationaleSection(row, detail) {
     : null;
 }
 
-function duplicateSection(row) {
+// The same picture with another text: not a duplicate, but what a moderator wants to see beside it.
+function samePictureSection(detail) {
+  if (!detail.s) return null;
+  const other = byId.get(detail.s);
+  const name = h("bdi", { dir: "ltr" }, plainName(other ? other.path || other.id : detail.s));
+  return h(
+    "section",
+    {},
+    h("h3", {}, "The same picture with another text"),
+    other ? h("button", { type: "button", class: "link", onclick: () => openMeme(other, [other]) }, name) : h("p", {}, name),
+  );
+}
+
+function duplicateSection(row, detail) {
   if (row.cluster === null && row.copyOf === null) return null;
   const others = (row.cluster ?? []).filter((other) => other !== row);
   const list = h("ul", { class: "twins" });
@@ -227,6 +241,7 @@ function duplicateSection(row) {
     "section",
     {},
     h("h3", {}, `The same meme again (${number(others.length || 1)})`),
+    detail.k ? h("p", { class: "muted" }, `This one is a copy: ${detail.k}.`) : null,
     others.length
       ? [list, more]
       : h("p", {}, "A copy of ", h("bdi", { dir: "ltr" }, plainName(row.copyOf)), ", which is not in this report."),
