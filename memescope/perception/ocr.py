@@ -26,7 +26,7 @@ READ_BY_DEFAULT = ("Latn", "Hani", "Jpan")
 RIGHT_TO_LEFT = ("Arab", "Hebr")
 
 
-OCR_VERSION = "ppocrv6-small/1"
+OCR_VERSION = "ppocrv6-small+tesseract/1"
 """Changes whenever readings could: part of what a stored reading depends on."""
 
 
