@@ -68,7 +68,7 @@ def _members(archive: zipfile.ZipFile, path: str, label: str, limits: Limits, sk
     seen: set[str] = set()
     for index, info in enumerate(archive.infolist()):
         name = member_name(info)
-        parts = name.split("/")
+        parts = name.replace("\\", "/").split("/")
         if name.endswith("/"):
             continue
         if any(part.startswith(".") and part not in (".", "..") for part in parts) or "__MACOSX" in parts:

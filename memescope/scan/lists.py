@@ -30,7 +30,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_URL = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]+:|[\\/]{2})")
+_URL = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]*://|(?:data|file|ftp|https?):|[a-z]:[\\/]|[\\/]{2})")
 _LANG = re.compile(r"(?i)([a-z]{2,3})(?:[-_].*)?$")
 
 
