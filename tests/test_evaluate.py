@@ -15,7 +15,7 @@ from memescope.evaluation import baselines as baselines_module
 from memescope.evaluation.cache import Cache
 from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.identity import identify, near_keys, normal_text, seen
-from memescope.evaluation.linear import fit_predict
+from memescope.evaluation.linear import choose, fit_predict
 from memescope.evaluation.metrics import figures, scored
 from memescope.evaluation.predictions import Row, Said
 from memescope.evaluation.results import rescore, write
@@ -287,6 +287,9 @@ def test_baseline_answers_come_from_the_cache_the_second_time(prepared, monkeypa
     def never(*_args: object) -> None:
         raise AssertionError("fitted again")
 
+    monkeypatch.setattr(baselines_module, "choose", never)
+    some = evaluate(Fake(), prepared, limit=20, resamples=20).metrics  # other rows: fitted, but not chosen again
+    assert some["baselines"]["tfidf"]["harmful"]["n"] == 19
     monkeypatch.setattr(baselines_module, "fit_predict", never)
     assert evaluate(Fake(), prepared, resamples=20).metrics == first
     with pytest.raises(AssertionError, match="fitted again"):
@@ -356,19 +359,27 @@ def test_linear_separates_and_decides_for_rare_labels():
     rng = np.random.default_rng(0)
     truth = (np.arange(300) % 10 == 0).astype(int)
     x = rng.normal(size=(300, 3)) + truth[:, None] * [1.2, 0, 0]
-    found = fit_predict(x, truth, x, 2, np.arange(300), (0.1, 1.0))
-    assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(300))
-    assert found.probabilities[:, 1].mean() == pytest.approx(0.1, abs=0.02)  # natural probabilities
-    assert found.chosen["power"] > 0  # but answers that do not forget the rare label
-    assert found.predicted.sum() > (found.probabilities[:, 1] > 0.5).sum()
+    choice = choose(x, truth, 2, np.arange(300), (0.1, 1.0))
+    predicted, probabilities = fit_predict(x, truth, x, 2, choice)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(300))
+    assert probabilities[:, 1].mean() == pytest.approx(0.1, abs=0.02)  # natural probabilities
+    assert choice.rule > 0  # but answers that do not forget the rare label
+    assert predicted.sum() > (probabilities[:, 1] > 0.5).sum()
 
 
 def test_linear_survives_labels_that_never_hold():
     truth = np.c_[np.arange(40) % 2 == 0, np.zeros(40, bool)]
     x = np.c_[truth[:, :1] * 2.0, np.ones(40)]
-    found = fit_predict(x, truth, x, 2, np.arange(40), (1.0,))
-    assert (found.predicted == truth).all()
-    assert (found.probabilities[:, 1] == 0).all()
+    predicted, probabilities = fit_predict(x, truth, x, 2, choose(x, truth, 2, np.arange(40), (1.0,)))
+    assert (predicted == truth).all()
+    assert (probabilities[:, 1] == 0).all()
+
+
+def test_one_group_cannot_be_cut_and_still_fits():
+    x, truth = np.array([[0.0], [1.0]] * 5), np.array([0, 1] * 5)
+    choice = choose(x, truth, 2, np.zeros(10, np.int64), (1.0, 100.0))
+    assert choice.c == 1.0
+    assert (fit_predict(x, truth, x, 2, choice)[0] == truth).all()
 
 
 def test_summaries_make_markdown(evaluation, tmp_path):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from memescope.evaluation.cache import Cache, content_key
 from memescope.evaluation.features import TEXT, VISION, encode
 from memescope.evaluation.identity import Identity, Progress
 from memescope.evaluation.intervals import clusters
-from memescope.evaluation.linear import fit_predict
+from memescope.evaluation.linear import Choice, choose, fit_predict
 from memescope.evaluation.metrics import label_indices
 from memescope.evaluation.predictions import Said, rounded
 from memescope.meme import Meme
@@ -61,7 +62,7 @@ def answer_baselines(
         key = content_key(VERSION, name, inputs.version(name), task.name, list(task.labels), seed, rows)
         stored = cache.get([key])
         if key not in stored:
-            said = _answer(name, task, train, inputs, seed)
+            said = _answer(name, task, train, inputs, seed, cache, rows[0])
             stored[key] = json.dumps([one.to_dict() for one in said]).encode()
             cache.put({key: stored[key]})
         answers[name][task.name] = [Said(**one) for one in json.loads(stored[key])]
@@ -123,7 +124,10 @@ class _Inputs:
         return (train - mean) / scale, (test - mean) / scale
 
 
-def _answer(name: str, task: Task, train: Sequence[Meme], inputs: _Inputs, seed: int) -> list[Said]:
+def _answer(
+    name: str, task: Task, train: Sequence[Meme], inputs: _Inputs, seed: int, cache: Cache, content: str
+) -> list[Said]:
+    """One baseline's answers to one task. What was chosen on the training split (`content`) serves any test split."""
     rows = np.array([i for i, meme in enumerate(train) if task.name in meme.labels])
     truth = label_indices(task.kind, task.labels, [train[i].labels[task.name] for i in rows])
     if name == "majority":
@@ -131,8 +135,14 @@ def _answer(name: str, task: Task, train: Sequence[Meme], inputs: _Inputs, seed:
     before, after = inputs.matrices(name)
     groups = np.unique(inputs.groups[rows], return_inverse=True)[1]
     strengths = _TFIDF_C if name == "tfidf" else _PROBE_C
-    found = fit_predict(before[rows], truth, after, len(task.labels), groups, strengths, seed)
-    return said(task, found.predicted, found.probabilities)
+    key = content_key("choice", VERSION, name, inputs.version(name), task.name, list(task.labels), seed, content)
+    stored = cache.get([key])
+    if key not in stored:
+        choice = choose(before[rows], truth, len(task.labels), groups, strengths, seed)
+        stored[key] = json.dumps(asdict(choice)).encode()
+        cache.put(stored)
+    choice = Choice(**json.loads(stored[key]))
+    return said(task, *fit_predict(before[rows], truth, after, len(task.labels), choice))
 
 
 def said(task: Task, predicted: NDArray[np.generic], probabilities: NDArray[np.float64]) -> list[Said]:

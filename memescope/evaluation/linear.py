@@ -27,58 +27,72 @@ FOLDS = 3
 
 
 @dataclass(frozen=True)
-class Linear:
-    """Test probabilities (m, k), the answers (label indices (m,), or bool (m, k) for several labels), choices."""
+class Choice:
+    """C, the rule of decision (a power, or a threshold for several labels), and the out-of-fold F1 they reached."""
 
-    probabilities: Floats
-    predicted: NDArray[np.generic]
-    chosen: dict[str, float]
+    c: float
+    rule: float
+    out_of_fold_f1: float
 
 
-def fit_predict(
+def choose(
     train: Any,
     truth: NDArray[np.generic],
-    test: Any,
     labels: int,
     groups: NDArray[np.int64],
     strengths: tuple[float, ...],
     seed: int = 0,
-) -> Linear:
-    """Fit on `train` (n, d), dense or sparse, and answer for `test` (m, d).
+) -> Choice:
+    """The best C and rule by cross-validation on `train` (n, d), dense or sparse; of equals the first.
 
     `truth` is label indices (n,) for one label of `labels`, or bool (n, labels) for several. Rows of one of
     `groups` (n,) stay in one fold. `strengths` are the candidate C. Raises `MissingExtra` without scikit-learn.
     """
     fold = np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % FOLDS
-    several = truth.ndim == 2
-    columns = [truth[:, j].astype(np.int64) for j in range(labels)] if several else [truth.astype(np.int64)]
-    width = 2 if several else labels
+    columns, width = _columns(truth, labels)
     held = {c: np.zeros((len(columns), len(truth), width)) for c in strengths}
     for number, column in enumerate(columns):
         for f in range(FOLDS):
             inside, outside = fold != f, fold == f
-            if outside.any():
+            if inside.any() and outside.any():
                 fits = _path(train[inside], column[inside], train[outside], width, strengths)
                 for c, probabilities in fits.items():
                     held[c][number, outside] = probabilities
-    rates = np.bincount(columns[0], minlength=width) / len(truth)
-    best: tuple[float, float, float] | None = None
+    tried = []
     for c in strengths:
-        for rule in THRESHOLDS if several else POWERS:
-            if several:
+        for rule in THRESHOLDS if truth.ndim == 2 else POWERS:
+            if truth.ndim == 2:
                 score = _micro_f1(truth.astype(bool), rule <= held[c][:, :, 1].T)
             else:
-                score = _macro_f1(columns[0], _decide(held[c][0], rates, rule), width)
-            if best is None or score > best[0] + 1e-12:
-                best = (score, c, rule)
-    assert best is not None
-    score, c, rule = best
-    fitted = [_path(train, column, test, width, (c,))[c] for column in columns]
-    chosen = {"C": c, "threshold" if several else "power": rule, "out_of_fold_f1": score}
-    if several:
+                score = _macro_f1(columns[0], _decide(held[c][0], _rates(columns[0], width), rule), width)
+            tried.append(Choice(c, rule, round(score, 12)))
+    return max(tried, key=lambda choice: choice.out_of_fold_f1)
+
+
+def fit_predict(
+    train: Any, truth: NDArray[np.generic], test: Any, labels: int, choice: Choice
+) -> tuple[NDArray[np.generic], Floats]:
+    """Answers of `test` (m, d) and their probabilities (m, k), fitted on all of `train` as was chosen.
+
+    Answers are label indices (m,), or bool (m, k) for several labels. Raises `MissingExtra` without scikit-learn.
+    """
+    columns, width = _columns(truth, labels)
+    fitted = [_path(train, column, test, width, (choice.c,))[choice.c] for column in columns]
+    if truth.ndim == 2:
         probabilities = np.stack([p[:, 1] for p in fitted], axis=1)
-        return Linear(probabilities, probabilities >= rule, chosen)
-    return Linear(fitted[0], _decide(fitted[0], rates, rule), chosen)
+        return probabilities >= choice.rule, probabilities
+    return _decide(fitted[0], _rates(columns[0], width), choice.rule), fitted[0]
+
+
+def _columns(truth: NDArray[np.generic], labels: int) -> tuple[list[NDArray[np.int64]], int]:
+    """What is regressed on: one column of label indices, or one of 0 and 1 for each of several labels; its width."""
+    if truth.ndim == 2:
+        return [truth[:, j].astype(np.int64) for j in range(labels)], 2
+    return [truth.astype(np.int64)], labels
+
+
+def _rates(column: NDArray[np.int64], width: int) -> Floats:
+    return np.bincount(column, minlength=width) / len(column)
 
 
 def _path(
