@@ -134,6 +134,7 @@ def test_batches_hold_strips_of_like_width_and_every_strip_once() -> None:
     widths = [100, 400, 110, 105, 120, 900, 390]
     groups = list(reader._groups(widths))
     assert sorted(i for group in groups for i in group) == list(range(7))
+    assert [len(group) for group in reader._groups([2000, 2000])] == [1, 1]
     assert all(len(group) <= 3 and widths[group[-1]] <= 1.3 * widths[group[0]] for group in groups)
 
 

@@ -18,6 +18,8 @@ HEIGHT = 48
 NARROWEST, WIDEST = 16, 3200
 """Strip widths in pixels: CTC needs a few steps of 8 pixels, and memory must not follow a hostile picture."""
 
+ROOM = 3200
+"""Pixels of width that a batch may have in all: its answers take 9 kB for each."""
 SPACE = 0.05
 _FIRST_UNSPACED = "\u2e80"
 """From here on Unicode has the scripts of East Asia, written without spaces."""
@@ -57,10 +59,12 @@ class LineReader:
         return read
 
     def _groups(self, widths: Sequence[int]) -> Iterator[list[int]]:
-        """Indices in batches, narrow to wide; within one the widest is at most `stretch` times the narrowest."""
+        """Indices in batches, narrow to wide, of at most `ROOM` pixels; the widest is at most `stretch` times the
+        narrowest."""
         group: list[int] = []
         for index in sorted(range(len(widths)), key=widths.__getitem__):
-            if group and (len(group) == self._batch or widths[index] > self._stretch * widths[group[0]]):
+            full = len(group) == self._batch or (len(group) + 1) * widths[index] > ROOM
+            if group and (full or widths[index] > self._stretch * widths[group[0]]):
                 yield group
                 group = []
             group.append(index)
