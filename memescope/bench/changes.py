@@ -13,8 +13,10 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 def recompressed(picture: np.ndarray, rng: np.random.Generator, quality: int = 30) -> np.ndarray:
     """JPEG of that quality."""
     done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    again = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert done
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
+    assert again is not None
+    return np.ascontiguousarray(again[:, :, ::-1])
 
 
 def scaled(factor: float) -> Change:

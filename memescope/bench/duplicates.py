@@ -87,14 +87,14 @@ class _Encoder:
 
 def _drawn(count: int, encode: _Encoder) -> list[_Item]:
     """Drawn memes: each picture with three texts."""
-    from memescope.curation.synth.captions import caption
+    from memescope.curation.synth.captions import Caption, caption
     from memescope.curation.synth.layouts import design, draw
 
     rng = Random(5)
     items = []
     for number in range(count // 3):
         plan = design(f"bench {number}", (rng.randint(500, 900), rng.randint(400, 700)))
-        said = {}
+        said: dict[str, Caption] = {}
         while len(said) < 3:
             words = caption("en", rng)
             said.setdefault(words.id, words)

@@ -33,10 +33,10 @@ POINTS_ALONE = 16
 """Least agreeing keypoints where the texts do not agree too."""
 AGREES = 0.25
 """Most replaced places of pictures that show the same; other captions on one picture replace more in 19 of 20."""
-AGREES_ALSO = 0.65
-"""The same where the texts agree too: different pictures under one long caption agree on its letters only."""
+MOST_LOST = 0.62
+"""The same where the texts agree: different pictures under one long caption agree in its letters only."""
 AGREES_THROUGHOUT, SHARE_THROUGHOUT = 0.08, 0.45
-"""Pictures that agree to this degree have the same letters too, whatever OCR read."""
+"""Pictures that agree to this degree may have the same letters too, if OCR read some of them alike."""
 COSINE, NEIGHBOURS = 0.6, 24
 OTHER_TEXT_COSINE, OTHER_TEXT_NEIGHBOURS = 0.75, 8
 _BLOCK = 128
@@ -83,9 +83,9 @@ def cluster(
     """Find what is the same among `n` fingerprints.
 
     `keys` name the pictures' bytes (equal keys: equal files). `texts` are what the memes say; `given` marks those that
-    were not read by OCR and are never doubted. `embeddings` (n, d) are unit vectors of the pictures; without them,
-    copies that no hash shows are not found. Fingerprints are read once in order, then only where two are compared, so
-    they may stay on disk. Raises `ValueError` for lengths that differ.
+    were not read by OCR: two of them are never taken for one text misread. `embeddings` (n, d) are unit vectors of the
+    pictures; without them, copies that no hash shows are not found. Fingerprints are read once in order, then only
+    where two are compared, so they may stay on disk. Raises `ValueError` for lengths that differ.
     """
     n = len(fingerprints)
     for name, values in (("keys", keys), ("texts", texts), ("given", given), ("embeddings", embeddings)):
@@ -181,7 +181,7 @@ class _Search:
         for a, b, close in self._neighbours(embeddings):
             if not self._same.joined(a, b):
                 relation = self._say(a, b)
-                if relation != "other" or close:
+                if close or relation in ("same", "unknown"):
                     self._look(a, b, relation, hash_agrees=False)
 
     def result(self) -> Clusters:
@@ -211,7 +211,10 @@ class _Search:
     def _say(self, a: int, b: int) -> TextRelation:
         if self._texts[a] == self._texts[b] and self._texts[a]:
             return "same"
-        return compare(self._groups_of(a), self._groups_of(b))
+        relation = compare(self._groups_of(a), self._groups_of(b))
+        if relation == "doubtful" and self._given is not None and self._given[a] and self._given[b]:
+            return "other"
+        return relation
 
     def _look(self, a: int, b: int, relation: TextRelation, hash_agrees: bool) -> None:
         """Align the pictures, and join the entries as the same, as alike, or not at all."""
@@ -221,17 +224,15 @@ class _Search:
             if hash_agrees:
                 (self._join if relation == "unknown" else self._alike.join)(a, b)
             return
-        agrees = found.replaced <= AGREES
-        if relation == "other":
-            doubted = self._given is None or not (self._given[a] and self._given[b])
-            agrees = doubted and found.replaced <= AGREES_THROUGHOUT and found.share >= SHARE_THROUGHOUT
-        elif relation == "unknown":
-            agrees = agrees and found.points >= POINTS_ALONE
+        if relation == "same":
+            agrees = found.lost <= MOST_LOST
+        elif relation == "doubtful":
+            agrees = found.replaced <= AGREES_THROUGHOUT and found.share >= SHARE_THROUGHOUT
         else:
-            agrees = found.replaced <= AGREES_ALSO
+            agrees = relation == "unknown" and found.replaced <= AGREES and found.points >= POINTS_ALONE
         if agrees:
             self._join(a, b)
-        elif hash_agrees or found.points >= POINTS_ALONE:
+        elif hash_agrees or (found.points >= POINTS_ALONE and found.lost <= MOST_LOST):
             self._alike.join(a, b)
 
     def _within(self, mask: np.ndarray, bits: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:

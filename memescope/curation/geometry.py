@@ -29,13 +29,15 @@ class Alignment:
 
     `points`: how many keypoints agree; `share`: of those that could, by the picture that has fewer in the common part;
     `overlap`: common area over the larger picture's; `replaced`: of the grid cells in which both have keypoints, the
-    share where they do not agree, as under another caption.
+    share where they do not agree, as under another caption; `lost`: of the cells in which either has, the share where
+    none agrees, as between different pictures under one long caption.
     """
 
     points: int
     share: float
     overlap: float
     replaced: float
+    lost: float
 
 
 def align(first: Fingerprint, second: Fingerprint) -> Alignment | None:
@@ -93,8 +95,15 @@ def _compare_places(
     counts_ours, counts_theirs, counts_agreed = (_count(points, second.size) for points in (ours, theirs, agreed))
     both = (counts_ours >= _FULL_CELL) & (counts_theirs >= _FULL_CELL)
     replaced = both & (counts_agreed <= 0.12 * np.minimum(counts_ours, counts_theirs))
-    could = max(1, min(len(ours), len(theirs)))
-    return Alignment(len(agreed), len(agreed) / could, overlap, float(replaced.sum() / max(1, both.sum())))
+    either = (counts_ours >= _FULL_CELL) | (counts_theirs >= _FULL_CELL)
+    lost = either & (counts_agreed == 0)
+    return Alignment(
+        points=len(agreed),
+        share=len(agreed) / max(1, min(len(ours), len(theirs))),
+        overlap=overlap,
+        replaced=float(replaced.sum() / max(1, both.sum())),
+        lost=float(lost.sum() / max(1, either.sum())),
+    )
 
 
 def _inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
