@@ -39,7 +39,7 @@ AGREES_THROUGHOUT, SHARE_THROUGHOUT = 0.08, 0.45
 """Pictures that agree to this degree may have the same letters too, if OCR read some of them alike."""
 COSINE, NEIGHBOURS = 0.6, 24
 OTHER_TEXT_COSINE, OTHER_TEXT_NEIGHBOURS = 0.75, 8
-_BLOCK = 128
+_BLOCK, _WIDE_BLOCK = 128, 1024
 _MOST_PER_HASH, _MOST_LOOKED = 128, 16
 _PLAIN = np.zeros(32, np.uint8)
 _MIRROR = np.tile(np.packbits(np.arange(16) % 2 == 1), 16)
@@ -267,8 +267,8 @@ class _Search:
         index = faiss.IndexFlatIP(vectors.shape[1])
         index.add(vectors)
         wide, close = [], []
-        for start in range(0, count, _BLOCK):
-            cosines, found = index.search(vectors[start : start + _BLOCK], min(NEIGHBOURS + 1, count))
+        for start in range(0, count, _WIDE_BLOCK):
+            cosines, found = index.search(vectors[start : start + _WIDE_BLOCK], min(NEIGHBOURS + 1, count))
             own = np.arange(start, start + len(found))[:, None]
             pairs = np.minimum(found, own) * count + np.maximum(found, own)
             real = (found != own) & (found >= 0)
