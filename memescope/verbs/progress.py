@@ -24,15 +24,17 @@ def progress(verb: str, quiet: bool = False) -> Iterator[Callable[[str, int, int
 
 
 def _plain(verb: str) -> Callable[[str, int, int], None]:
-    started = last = time.monotonic()
+    last = time.monotonic()
+    begun: dict[str, tuple[float, int]] = {}
 
     def report(stage: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
+        started, before = begun.setdefault(stage, (now, done))
         if now - last < PLAIN_SECONDS:
             return
         last = now
-        left = (now - started) / max(done, 1) * (total - done)
+        left = (now - started) / max(done - before, 1) * (total - done)
         print(f"memescope {verb}: {stage} {done} of {total}, about {_duration(left)} left", file=sys.stderr, flush=True)
 
     return report
