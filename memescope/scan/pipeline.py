@@ -41,7 +41,7 @@ class ScanResult:
     read_now: int
     """How many contents were read in this run."""
     known: int
-    """How many memes were in the journal already, read by an earlier run with the same settings."""
+    """How many memes needed no reading: the same content was in the journal already, from this run or an earlier one."""
     card: dict[str, Any]
 
 

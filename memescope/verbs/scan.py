@@ -69,6 +69,6 @@ def scan(
         f"  duplicates {found.duplicates}   errors {found.errors}",
     ]
     if result.known:
-        lines.append(f"  {result.known} were read by an earlier run")
+        lines.append(f"  {result.known} needed no reading: the same content had been read")
     print("\n".join(lines), file=sys.stderr)
     print(f"report: {found.report}")
