@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from memescope.meme import Answer, Evidence, Meme, Reading, Verdict
     from memescope.models import load
-    from memescope.scan.pipeline import scan
+    from memescope.scanning.pipeline import scan
     from memescope.taxonomy import Task, load_taxonomy
     from memescope.training import train
 
@@ -28,7 +28,7 @@ _HOMES = {
     "Verdict": "memescope.meme",
     "load": "memescope.models",
     "load_taxonomy": "memescope.taxonomy",
-    "scan": "memescope.scan.pipeline",
+    "scan": "memescope.scanning.pipeline",
     "train": "memescope.training",
 }
 

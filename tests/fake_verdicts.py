@@ -86,7 +86,9 @@ def fake_verdicts(n: int, seed: int = 0) -> Iterator[Verdict]:
     for i in range(n):
         name = f"m{i:05d}"
         if i % 50 == 49:
-            yield Verdict(name, f"memes/broken-{i}.png", action="review", error="the file ends in the middle (truncated PNG)")
+            yield Verdict(
+                name, f"memes/broken-{i}.png", action="review", error="the file ends in the middle (truncated PNG)"
+            )
             continue
         lang = rng.choices(list(CAPTIONS), [12, 2, 2, 2, 1, 2])[0]
         text = f"{rng.choice(CAPTIONS[lang])}\n{i}"

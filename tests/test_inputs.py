@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memescope.errors import PictureError, UsageError
-from memescope.scan.entry import Entry, Limits, display, looks_like_picture
-from memescope.scan.inputs import entries, read_bytes
+from memescope.scanning.entry import Entry, Limits, display, looks_like_picture
+from memescope.scanning.inputs import entries, read_bytes
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(28)

@@ -12,7 +12,7 @@ import pytest
 
 from memescope.errors import MemescopeError, UsageError
 from memescope.meme import Verdict
-from memescope.scan.lock import only_one
+from memescope.scanning.lock import only_one
 from memescope.store.journal import Journal, Stored
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from memescope.errors import UsageError
 from memescope.meme import Answer
-from memescope.scan.policy import load_policy, parse_policy
+from memescope.scanning.policy import load_policy, parse_policy
 
 RULES = {
     "rules": [

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memescope.errors import MemescopeError
-from memescope.scan import frames, pool
-from memescope.scan.policy import load_policy
-from memescope.scan.pool import Job, Outcome, Pool
+from memescope.scanning import frames, pool
+from memescope.scanning.policy import load_policy
+from memescope.scanning.pool import Job, Outcome, Pool
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "workers" / "scripted.py")]
 

@@ -22,8 +22,8 @@ from PIL import Image
 
 from memescope.cli import run
 from memescope.errors import UsageError
-from memescope.scan import pool
-from memescope.scan.pipeline import default_out, scan
+from memescope.scanning import pool
+from memescope.scanning.pipeline import default_out, scan
 
 TEXTS = ["when monday comes", "cats are better than dogs", "nobody expects tea", "go away you horrible people", ""]
 

@@ -72,7 +72,7 @@ def _draw(folder: Path, count: int) -> dict[Path, str]:
 
 def _scan(folder: Path, out: Path) -> dict[str, float]:
     """A scan as users run it; `start_seconds` is the time until the first worker has loaded its models."""
-    from memescope.scan.pipeline import scan
+    from memescope.scanning.pipeline import scan
 
     first: list[float] = []
     started = time.perf_counter()
@@ -122,8 +122,8 @@ def _stages(out: Path) -> dict[str, float]:
 
 def _alone(pictures: list[Path]) -> dict[str, float]:
     """Seconds a meme by stage with one thread and nothing beside it: the best each stage can do, mean over memes."""
-    from memescope.scan.policy import load_policy
-    from memescope.scan.reader import MemeReader
+    from memescope.scanning.policy import load_policy
+    from memescope.scanning.reader import MemeReader
 
     reader = MemeReader("starter", load_policy())
     contents = [picture.read_bytes() for picture in pictures]

@@ -21,7 +21,19 @@ from memescope.report.atomic import atomic
 from memescope.report.encode import dumps
 from memescope.taxonomy import load_taxonomy
 
-COLUMNS = ("id", "path", "action", "error", "duplicate_of", "duplicate_kind", "same_picture_as", "lang", "because", "text", "ocr_text")
+COLUMNS = (
+    "id",
+    "path",
+    "action",
+    "error",
+    "duplicate_of",
+    "duplicate_kind",
+    "same_picture_as",
+    "lang",
+    "because",
+    "text",
+    "ocr_text",
+)
 FORMULA_STARTS = "=+-@＝＋－＠"
 # Separators, quotes and spaces may all stand between the true or supposed start of a cell and its formula.
 _FORMULA = re.compile(rf"(^|[,;|\t])([\s\"']*)([{re.escape(FORMULA_STARTS)}])")

@@ -34,7 +34,7 @@ def scan(
 
     Example:  memescope scan examples/memes --out my-scan
     """
-    from memescope.scan.pipeline import scan as run_scan
+    from memescope.scanning.pipeline import scan as run_scan
     from memescope.verbs.progress import progress
 
     try:

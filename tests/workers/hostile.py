@@ -5,7 +5,7 @@ import signal
 import time
 
 from memescope.perception import pictures
-from memescope.scan import worker
+from memescope.scanning import worker
 
 decode = pictures.open_picture
 

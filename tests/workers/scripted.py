@@ -5,8 +5,8 @@ import signal
 import sys
 import time
 
-from memescope.scan import frames
-from memescope.scan.worker import _private_streams
+from memescope.scanning import frames
+from memescope.scanning.worker import _private_streams
 
 inbox, outbox = _private_streams()
 header, _ = frames.receive(inbox)

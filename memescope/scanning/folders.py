@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from memescope.errors import PictureError, UsageError
-from memescope.scan.archives import ZIP_SUFFIXES, zip_entries
-from memescope.scan.entry import (
+from memescope.scanning.archives import ZIP_SUFFIXES, zip_entries
+from memescope.scanning.entry import (
     PICTURE_SUFFIXES,
     Entry,
     Limits,

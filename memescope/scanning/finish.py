@@ -15,14 +15,15 @@ from memescope.curation.hashes import Fingerprint
 from memescope.curation.hashlist import Hashlist, HashlistMatch
 from memescope.meme import ACTIONS, Verdict, reading_from_dict
 from memescope.report import ScanInfo, write_csv, write_jsonl, write_report
-from memescope.scan.policy import Policy
-from memescope.scan.repeats import Repeat, find_repeats
+from memescope.scanning.policy import Policy
+from memescope.scanning.repeats import Repeat, find_repeats
 from memescope.store.journal import Journal, Row
 
-
 NOTES = (
-    "Probabilities are calibrated on held-out memes of the sets that the model was trained on. On other memes they may be "
-    "wrong; where a meme looks unlike those sets, the answer says that it is not sure.",
+    (
+        "Probabilities are calibrated on held-out memes of the sets that the model was trained on. On other memes they "
+        "may be wrong; where a meme looks unlike those sets, the answer says that it is not sure."
+    ),
     "What this page proposes is for a person to decide.",
 )
 """Said in every report."""

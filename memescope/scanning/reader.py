@@ -14,7 +14,7 @@ from memescope.curation.hashes import fingerprint
 from memescope.meme import Meme
 from memescope.perception.language import detect
 from memescope.perception.pictures import Picture, open_picture
-from memescope.scan.policy import Policy
+from memescope.scanning.policy import Policy
 from memescope.store.journal import Stored
 
 if TYPE_CHECKING:

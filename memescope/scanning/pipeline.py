@@ -20,11 +20,11 @@ from typing import Any
 from memescope.curation.hashlist import load_hashlist
 from memescope.errors import PictureError, UsageError
 from memescope.meme import reading_from_dict
-from memescope.scan.finish import Results, finish
-from memescope.scan.inputs import Entry, entries, read_bytes
-from memescope.scan.lock import only_one
-from memescope.scan.policy import Policy, load_policy
-from memescope.scan.pool import Job, Outcome, Pool
+from memescope.scanning.finish import Results, finish
+from memescope.scanning.inputs import Entry, entries, read_bytes
+from memescope.scanning.lock import only_one
+from memescope.scanning.policy import Policy, load_policy
+from memescope.scanning.pool import Job, Outcome, Pool
 from memescope.store.journal import Journal, Stored
 
 Progress = Callable[[str, int, int], None]
@@ -41,7 +41,7 @@ class ScanResult:
     read_now: int
     """How many contents were read in this run."""
     known: int
-    """How many memes needed no reading: the same content was in the journal already, from this run or an earlier one."""
+    """How many memes needed no reading: their content was in the journal, from this run or an earlier one."""
     card: dict[str, Any]
 
 

@@ -98,7 +98,7 @@ def load_policy(path: str | Path | None = None) -> Policy:
     import yaml
 
     if path is None:
-        text, where = files("memescope.scan").joinpath("default_policy.yaml").read_text("utf-8"), "default policy"
+        text, where = files("memescope.scanning").joinpath("default_policy.yaml").read_text("utf-8"), "default policy"
     else:
         try:
             text, where = Path(path).read_text("utf-8"), str(path)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from memescope.errors import PictureError
-from memescope.scan.entry import (
+from memescope.scanning.entry import (
     PICTURE_SUFFIXES,
     SNIFF_BYTES,
     Entry,

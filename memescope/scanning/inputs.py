@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memescope.errors import PictureError, UsageError
-from memescope.scan.archives import ZIP_SUFFIXES, read_member, zip_entries
-from memescope.scan.entry import Entry, Limits, display, read_file, suffix_of
-from memescope.scan.folders import expand, file_entries, fixed_folder, folder_entries
-from memescope.scan.lists import LIST_SUFFIXES, check_list, list_entries
+from memescope.scanning.archives import ZIP_SUFFIXES, read_member, zip_entries
+from memescope.scanning.entry import Entry, Limits, display, read_file, suffix_of
+from memescope.scanning.folders import expand, file_entries, fixed_folder, folder_entries
+from memescope.scanning.lists import LIST_SUFFIXES, check_list, list_entries
 
 __all__ = ["Entry", "Limits", "entries", "read_bytes"]
 

@@ -1,4 +1,4 @@
-"""The process that opens untrusted pictures: `python -m memescope.scan.worker`, spoken to over its standard streams.
+"""The process that opens untrusted pictures: `python -m memescope.scanning.worker`, spoken to over standard streams.
 
 It reads one meme at a time. When it dies, hangs or runs out of memory, only that meme is lost: the pool kills it and
 starts another. It ends by itself when its parent is gone (end of input).
@@ -25,12 +25,12 @@ def main() -> None:
 
 
 def _serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
-    from memescope.scan.frames import receive, send
+    from memescope.scanning.frames import receive, send
 
     header, _ = receive(inbox)
     try:
-        from memescope.scan.policy import Policy
-        from memescope.scan.reader import MemeReader
+        from memescope.scanning.policy import Policy
+        from memescope.scanning.reader import MemeReader
 
         reader = MemeReader(header["model"], Policy.model_validate(header["policy"]))
         greeting = {"settings": reader.settings(), "card": reader.model.card, "tasks": list(reader.model.tasks)}

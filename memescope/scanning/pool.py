@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import IO, Any
 
 from memescope.errors import MemescopeError
-from memescope.scan import frames
-from memescope.scan.policy import Policy
+from memescope.scanning import frames
+from memescope.scanning.policy import Policy
 from memescope.store.journal import Stored
 
-COMMAND = [sys.executable, "-m", "memescope.scan.worker"]
+COMMAND = [sys.executable, "-m", "memescope.scanning.worker"]
 """What a worker runs."""
 START_SECONDS = 120.0
 """How long a worker may take to load its models."""

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from memescope.errors import UsageError
-from memescope.scan.entry import Entry, Limits, display, open_regular, special_kind
-from memescope.scan.folders import is_inside
+from memescope.scanning.entry import Entry, Limits, display, open_regular, special_kind
+from memescope.scanning.folders import is_inside
 
 LIST_SUFFIXES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv"})
 IMAGE_COLUMNS = ("image", "img")
