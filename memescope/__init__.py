@@ -1,9 +1,9 @@
 """memescope reads memes: what they say, whether they harm, whom, and why, with probabilities one can trust.
 
-    import memescope as ms
-    model = ms.load("starter")
-    [reading] = model.answer([ms.Meme(image="meme.jpg", text="when monday comes")])
-    print(reading.answers["harmful"].probabilities)
+import memescope as ms
+model = ms.load("starter")
+[reading] = model.answer([ms.Meme(image="meme.jpg", text="when monday comes")])
+print(reading.answers["harmful"].probabilities)
 """
 
 from __future__ import annotations
