@@ -12,6 +12,9 @@ from typing import Any
 
 from memescope.errors import MemescopeError
 
+SIDES = (320, 480)
+"""Width and height of the drawn memes, pixels."""
+
 
 def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
     """Peak resident memory in MiB (sum over processes, shared pages counted once) for two sizes of folder."""
@@ -27,7 +30,7 @@ def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
             peaks[str(size)] = _peak(
                 [sys.executable, "-m", "memescope.cli", "scan", str(memes), "--out", f"{memes}-out", "--json"]
             )
-    return {"peak_mib": peaks, "growth_mib": round(peaks[str(sizes[1])] - peaks[str(sizes[0])], 1)}
+    return {"sides": SIDES, "peak_mib": peaks, "growth_mib": round(peaks[str(sizes[1])] - peaks[str(sizes[0])], 1)}
 
 
 def _many(folder: Path, count: int) -> None:
@@ -36,7 +39,7 @@ def _many(folder: Path, count: int) -> None:
 
     drawn = folder.with_name("drawn")
     if not drawn.exists():
-        synth(drawn, count=100, seed=0)
+        synth(drawn, count=100, seed=0, languages=("en", "de", "es", "zh"), sides=SIDES)
     pictures = [path.read_bytes() for path in sorted(drawn.rglob("*.jpg"))]
     folder.mkdir()
     for number in range(count):
