@@ -1,0 +1,75 @@
+"""Verbs without a file of their own: doctor, bench, the progress lines, exit statuses."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+
+import pytest
+
+from memescope.cli import run
+from memescope.verbs import doctor, progress
+from memescope.verbs.bench import BENCHMARKS
+
+
+def test_doctor_finds_a_scan_workable_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == []
+    assert all(found["core"].values())
+    assert "harmful" in found["starter"]["tasks"]
+    assert found["ocr"]["rapidocr"]["version"]
+
+
+def test_doctor_names_what_is_missing_and_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("pdqhash", "tesserocr") else there(name))
+    assert run(["doctor"]) == 1
+    printed = capsys.readouterr()
+    assert "PROBLEM: pdqhash is missing: pip install memescope" in printed.err
+    assert "not installed; pip install 'memescope[ocr]'" in printed.out
+
+
+def test_doctor_says_when_the_model_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("no weights")
+
+    monkeypatch.setattr(doctor, "_starter", fail)
+    assert "the starter model does not load: OSError: no weights" in doctor.examine()["problems"]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_is_there(name: str) -> None:
+    assert callable(import_module(f"memescope.bench.{name}").run)
+
+
+def test_an_unknown_benchmark_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "speed"]) == 2
+    assert "there are: scan, memory" in capsys.readouterr().err
+
+
+def test_plain_progress_estimates_from_the_stage_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 100.0, 101.0, 110.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.progress("scan") as report:
+        report("read", 10, 100)
+        report("read", 11, 100)
+        report("read", 30, 100)
+    lines = capsys.readouterr().err.splitlines()
+    # 20 in 10 s, 70 left: 35 s
+    assert lines[-1] == "memescope scan: read 30 of 100, about 35 s left"
+
+
+def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress("scan", quiet=True) as report:
+        report("read", 1, 2)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (61, "1 min 1 s"), (3700, "1 h 1 min")])
+def test_durations(seconds: float, said: str) -> None:
+    assert progress._duration(seconds) == said
