@@ -17,8 +17,8 @@ from memescope.errors import PictureError, UsageError
 from memescope.meme import Meme
 from memescope.models import PACKAGED, load
 from memescope.models.starter import ngrams
-from memescope.models.starter.familiarity import neighbour_distance, p_values, source_log_odds, trust
-from memescope.models.starter.heads import Fusion, TaskHead, in_order, sigmoid, softmax
+from memescope.models.starter.familiarity import mean_rarity, neighbour_distance, p_values, source_log_odds, trust
+from memescope.models.starter.heads import Fusion, Member, TaskHead, in_order, sigmoid, softmax
 from memescope.models.starter.kernel import similarities
 from memescope.taxonomy import load_taxonomy
 
@@ -127,8 +127,7 @@ def head(**changes: object) -> TaskHead:
         name="harm_intensity",
         kind="ordinal",
         labels=("none", "some", "very"),
-        columns=slice(0, 3),
-        fusions={"both": Fusion({"text": 2.0, "picture": 0.5}, (0.0, 1.0, 0.0))},
+        members={"a": Member(slice(0, 3), {"both": Fusion({"text": 2.0, "picture": 0.5}, (0.0, 1.0, 0.0))})},
         prior=(0.6, 0.3, 0.1),
         decision=(1.0, 1.0, 1.0),
         abstain=0.5,
@@ -137,11 +136,8 @@ def head(**changes: object) -> TaskHead:
 
 
 def test_fusion_is_a_weighted_sum_with_a_bias() -> None:
-    logits = (
-        head()
-        .fusions["both"]
-        .logits({"text": np.array([[1.0, 0, 0], [0, 0, 3.0]]), "picture": np.array([[0, 2.0, 0], [4.0, 0, 0]])})
-    )
+    columns = {"text": np.array([[1.0, 0, 0], [0, 0, 3.0]]), "picture": np.array([[0, 2.0, 0], [4.0, 0, 0]])}
+    logits = head().members["a"].logits(columns, "both")
     np.testing.assert_allclose(logits, [[2, 2, 0], [2, 1, 6]])
     np.testing.assert_allclose(Fusion({}, (0.5,)).logits({"text": np.zeros((3, 1))}), [[0.5]] * 3)
 
@@ -149,11 +145,19 @@ def test_fusion_is_a_weighted_sum_with_a_bias() -> None:
 def test_a_parents_probability_is_shared_out_among_its_labels() -> None:
     child = head(parent="harmful", within={"none": "no", "some": "yes", "very": "yes"})
     above = {"harmful": (("no", "yes"), np.array([[0.2, 0.8]]))}
-    shared = child.probabilities(np.log(np.array([[0.5, 0.3, 0.1]])), above)
+    own = np.array([[0.6, 0.3, 0.1]])
     # within "yes" the split is 3 : 1
-    np.testing.assert_allclose(shared, [[0.2, 0.6, 0.2]])
-    np.testing.assert_allclose(child.probabilities(np.zeros((1, 3)), {}), [[1 / 3] * 3])
+    np.testing.assert_allclose(child.shared_out(own, above), [[0.2, 0.6, 0.2]])
+    np.testing.assert_allclose(child.shared_out(own, {}), own)
     assert [h.name for h in in_order([child, head(name="harmful")])] == ["harmful", "harm_intensity"]
+
+
+def test_sources_are_mixed_by_which_the_meme_looks_like() -> None:
+    member = head().members["a"]
+    two = head(members={"a": member, "b": member})
+    logits = {"a": np.log([[0.5, 0.25, 0.25]] * 2), "b": np.log([[0.1, 0.1, 0.8]] * 2)}
+    mixed = two.mixed(logits, {"a": np.array([0.0, 50.0]), "b": np.array([np.log(3), 0.0])})
+    np.testing.assert_allclose(mixed, [[0.2, 0.1375, 0.6625], [0.5, 0.25, 0.25]])
 
 
 def test_choice_leans_by_its_factors_and_only_the_most_probable_label_is_believed() -> None:
@@ -169,7 +173,7 @@ def test_multilabel_choice_uses_thresholds() -> None:
     assert labels == [["none"], ["none"]]
     # the second yes, at 0.4, is less likely than not: never believed
     np.testing.assert_allclose(confidence, [0.8, 0])
-    np.testing.assert_allclose(several.probabilities(np.array([[0.0, 100, -100]]), {}), [[0.5, 1, 0]], atol=1e-12)
+    np.testing.assert_allclose(several.alone(np.array([[0.0, 100, -100]])), [[0.5, 1, 0]], atol=1e-12)
 
 
 def test_an_unfamiliar_meme_gets_the_training_rates() -> None:
@@ -189,6 +193,13 @@ def test_p_values_count_the_held_out_memes_that_are_as_strange() -> None:
     held_out = np.array([1.0, 2, 3, 4])
     np.testing.assert_allclose(p_values(np.array([0.0, 2, 2.5, 9]), held_out), [1, 0.8, 0.6, 0.2])
     np.testing.assert_allclose(trust(np.array([0.0, 0.005, 0.0275, 0.05, 1])), [0, 0, 0.5, 1, 1])
+
+
+def test_rarity_is_the_mean_of_the_texts_own_ngrams() -> None:
+    idf = np.arange(1 << BITS, dtype=float)
+    rows = ngrams.count(["ab", "", "cd ef"], BITS)
+    parts = [rows.columns[rows.starts[i] : rows.starts[i + 1]] for i in range(3)]
+    np.testing.assert_allclose(mean_rarity(rows, idf), [parts[0].mean(), 0, parts[2].mean()])
 
 
 def test_neighbour_distance_is_the_mean_of_the_five_nearest() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.models import load
-from memescope.models.starter.heads import Fusion, TaskHead
+from memescope.models.starter.heads import TaskHead
 from memescope.taxonomy import load_taxonomy
 from memescope.training import load_recipe, train
 from memescope.training.decide import choose_decision, confidence_and_correct, macro_f1, micro_f1
@@ -208,7 +208,7 @@ def test_a_rare_label_that_can_be_told_is_answered_below_one_half() -> None:
     rng = np.random.default_rng(0)
     p = np.clip(rng.beta(1, 6, 4000), 0.01, 0.99)
     truth = np.eye(2)[(rng.random(4000) < p).astype(int)]
-    found = choose_decision("binary", np.stack([1 - p, p], axis=1), truth, truth.mean(axis=0))
+    found = choose_decision("binary", np.stack([1 - p, p], axis=1), truth)
     assert found.tau > 0
     assert found.factors[1] > found.factors[0]
     assert found.scores[found.tau] > found.scores[0.0] + 0.05
@@ -216,15 +216,13 @@ def test_a_rare_label_that_can_be_told_is_answered_below_one_half() -> None:
 
 def test_a_clear_task_keeps_the_most_probable_label() -> None:
     truth = np.eye(2)[np.arange(100) % 2]
-    found = choose_decision("binary", truth * 0.8 + 0.1, truth, (0.5, 0.5))
+    found = choose_decision("binary", truth * 0.8 + 0.1, truth)
     assert found.tau == 0
     assert found.factors == (1.0, 1.0)
 
 
 def test_confidence_and_correct() -> None:
-    head = TaskHead(
-        "t", "multiclass", ("a", "b"), slice(0, 2), {"both": Fusion({}, (0.0, 0.0))}, (0.5, 0.5), (1, 3), None
-    )
+    head = TaskHead("t", "multiclass", ("a", "b"), {}, (0.5, 0.5), (1, 3), None)
     sure, right = confidence_and_correct(head, np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([[1, 0], [1, 0.0]]))
     np.testing.assert_allclose(sure, [0.9, 0])
     assert right.tolist() == [True, False]

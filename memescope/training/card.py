@@ -50,8 +50,8 @@ def abstains(entry: Mapping[str, Any]) -> str:
         )
     return (
         f"below a confidence of {threshold['threshold']:.3f}; above it {threshold['errors']} of "
-        f"{threshold['answered']} held-out training memes were wrong, {threshold['coverage']:.0%} were answered (target: at most "
-        f"{entry['target_error']:.0%} wrong)"
+        f"{threshold['answered']} held-out training memes were wrong, {threshold['coverage']:.0%} were answered "
+        f"(target: at most {entry['target_error']:.0%} wrong)"
     )
 
 

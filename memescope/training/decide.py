@@ -1,16 +1,16 @@
 """How a label is chosen from calibrated probabilities, and when it is believed: fitted on out-of-fold predictions.
 
-One number `tau` a task: answered is the label with the largest probability / rate**tau. 0 is the most probable label, 1
-the label that is most raised above its rate among the training memes. A task that can hardly be told apart (the most
-probable label is nearly always the common one, which says nothing) gets a tau above 0, as macro-F1 wants. An answer
-that is not the most probable label always abstains. For a multilabel task tau is the threshold, one for all labels.
+One number `tau` a task: answered is the label with the largest probability / mean**tau, where the mean is that label's
+over the training memes. 0 is the most probable label, 1 the label that is most raised above its mean. A task that can
+hardly be told apart (the most probable label is nearly always the common one, which says nothing) gets a tau above 0,
+as macro-F1 wants. An answer that is not the most probable label always abstains. For a multilabel task tau is the
+threshold, one for all labels.
 
 Shape letters: b rows, k labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,18 +35,18 @@ class Decision:
     scores: dict[float, float]
 
 
-def choose_decision(kind: str, probabilities: Floats, truth: Floats, rates: Sequence[float]) -> Decision:
-    """`probabilities` and `truth` (one-hot, or many-hot for multilabel) are (b, k), `rates` (k,) the label rates.
+def choose_decision(kind: str, probabilities: Floats, truth: Floats, weights: Floats | None = None) -> Decision:
+    """`probabilities` and `truth` (one-hot, or many-hot for multilabel) are (b, k); `weights` (b,) count rows.
 
     The macro-F1 decides, for a multilabel task the micro-F1.
     """
-    prior = np.clip(np.array(rates), 1e-4, 1.0)
+    prior = np.clip(np.average(probabilities, axis=0, weights=weights), 1e-4, 1.0)
     scores: dict[float, float] = {}
     candidates = THRESHOLDS if kind == "multilabel" else TAUS
     best = candidates[0]
     for tau in candidates:
         held = _held(kind, probabilities, _factors(kind, prior, tau))
-        scores[tau] = micro_f1(held, truth) if kind == "multilabel" else macro_f1(held, truth)
+        scores[tau] = micro_f1(held, truth) if kind == "multilabel" else macro_f1(held, truth, weights)
         if scores[tau] > scores[best] + GAIN:
             best = tau
     return Decision(tuple(map(float, _factors(kind, prior, best))), best, scores)
@@ -62,10 +62,11 @@ def _held(kind: str, probabilities: Floats, factors: Floats) -> Floats:
     return np.eye(probabilities.shape[1])[(probabilities * factors).argmax(axis=1)]
 
 
-def macro_f1(held: Floats, truth: Floats) -> float:
-    """The mean F1 over the labels that occur, answered and true both (b, k) of 0 and 1."""
-    both, said, there = (held * truth).sum(axis=0), held.sum(axis=0), truth.sum(axis=0)
-    return float((2 * both / np.maximum(said + there, 1))[there > 0].mean())
+def macro_f1(held: Floats, truth: Floats, weights: Floats | None = None) -> float:
+    """The mean F1 over the labels that occur, answered and true both (b, k) of 0 and 1; `weights` (b,) of rows."""
+    w = np.ones(len(truth)) if weights is None else weights
+    both, said, there = w @ (held * truth), w @ held, w @ truth
+    return float((2 * both / np.maximum(said + there, 1e-12))[there > 0].mean())
 
 
 def micro_f1(held: Floats, truth: Floats) -> float:

@@ -21,6 +21,9 @@ from memescope.training.linear import Linear, fit_linear
 
 Floats = NDArray[np.float64]
 
+LEAST = 0.05
+"""The least weight of a meme in calibration."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -38,12 +41,31 @@ class Targets:
         return self.task.kind in ("multiclass", "ordinal")
 
 
-def targets_of(memes: Sequence[Meme], task: Task) -> Targets:
-    """The truth of one task over memes, those without a label for it left out (their loss is masked).
+def like_validation(memes: Sequence[Meme], match: Mapping[str, str]) -> Floats:
+    """Weights (n,) that give each source in `match` the label mix of its val split in the task named there.
+
+    Of a source that is not in `match`, or has no val split, every meme weighs 1. A label that val lacks weighs
+    `LEAST`, so that calibration still sees it.
+    """
+    weights = np.ones(len(memes))
+    for source, task in match.items():
+        mine = [i for i, meme in enumerate(memes) if meme.source == source and task in meme.labels]
+        seen = Counter(str(memes[i].labels[task]) for i in mine)
+        wanted = Counter(str(memes[i].labels[task]) for i in mine if memes[i].split == "val")
+        for i in mine if wanted else []:
+            label = str(memes[i].labels[task])
+            weights[i] = max(wanted[label] / wanted.total() / (seen[label] / seen.total()), LEAST)
+    return weights
+
+
+def targets_of(memes: Sequence[Meme], task: Task, source: str | None = None) -> Targets:
+    """The truth of one task over memes (of one source), those without a label for it left out: their loss is masked.
 
     A meme that comes twice (with given and with OCR text) counts half each time.
     """
-    rows = np.array([i for i, meme in enumerate(memes) if task.name in meme.labels], dtype=np.int64)
+    rows = np.array(
+        [i for i, m in enumerate(memes) if task.name in m.labels and source in (None, m.source)], dtype=np.int64
+    )
     found = [memes[i].labels[task.name] for i in rows]
     if task.kind == "multilabel":
         target = np.array([[float(label in held) for label in task.labels] for held in found])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memescope.models.starter.familiarity import neighbour_distance, project, source_log_odds
+from memescope.models.starter.familiarity import mean_rarity, neighbour_distance, project, source_log_odds
 from memescope.models.starter.features import Features
 from memescope.training.linear import fit_linear
 
@@ -22,9 +22,18 @@ STRENGTH = 1.0
 
 
 def fit_familiarity(
-    features: Features, sources: Sequence[str], folds: NDArray[np.int64], seed: int, steps: int
-) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Tensors (names begin with `familiar.`) and the sources' order. `folds` (n,) keep near-duplicates apart."""
+    features: Features,
+    idf: NDArray[np.floating],
+    sources: Sequence[str],
+    folds: NDArray[np.int64],
+    seed: int,
+    steps: int,
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float64]]]:
+    """Tensors (names begin with `familiar.`) and each source's held-out logit (n,), in the order of the stored layer.
+
+    `idf` are the n-gram layer's document frequencies (of all rows: a row has seen itself, one of thousands); `folds`
+    (n,) keep near-duplicates apart.
+    """
     names = sorted(set(sources))
     of = np.array([names.index(source) for source in sources])
     rng = np.random.default_rng(seed)
@@ -54,6 +63,10 @@ def fit_familiarity(
                 sample if len(sample) else np.zeros((1, basis.shape[1]), np.float16)
             )
             tensors[f"familiar.{part}.{source}.quantiles"] = _quantiles(away)
+    rarity = mean_rarity(features.counts, idf)
+    for j, source in enumerate(names):
+        mine = np.flatnonzero((of == j) & features.has_text)
+        tensors[f"familiar.words.{source}.quantiles"] = _quantiles(rarity[mine] if len(mine) else np.zeros(1))
     x, target = np.concatenate([points["text"], points["picture"]], axis=1), np.eye(len(names))[of]
     held_out = np.zeros(target.shape)
     layers = []
@@ -66,7 +79,7 @@ def fit_familiarity(
     odds = source_log_odds(held_out)
     for j, source in enumerate(names):
         tensors[f"familiar.source.{source}.quantiles"] = _quantiles(-odds[of == j, j])
-    return tensors, names
+    return tensors, {name: held_out[:, j] for j, name in enumerate(names)}
 
 
 def _components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float16]]:

@@ -18,10 +18,10 @@ from memescope.evaluation.abstention import Threshold, choose_threshold
 from memescope.evaluation.reliability import ece, events
 from memescope.meme import Meme
 from memescope.models.starter.features import Features
-from memescope.models.starter.heads import INPUTS, Fusion, TaskHead, in_order
+from memescope.models.starter.heads import INPUTS, Member, TaskHead
 from memescope.taxonomy import Task, load_taxonomy
 from memescope.training.decide import Decision, choose_decision, confidence_and_correct, decided_f1
-from memescope.training.experts import Fitted, Targets, fit_expert, log_loss, targets_of
+from memescope.training.experts import Fitted, Targets, fit_expert, like_validation, targets_of
 from memescope.training.familiar import fit_familiarity
 from memescope.training.fusion import fit_fusion
 from memescope.training.inputs import make_inputs
@@ -68,56 +68,62 @@ def fit(
     there = {"text": features.has_text, "picture": features.has_picture}
     names = [name for name in taxonomy.tasks if any(name in meme.labels for meme in memes)]
     found = Fit(dict(inputs.tensors), {})
-    heads: list[TaskHead] = []
-    truths: dict[str, Targets] = {}
-    logits: dict[str, dict[str, Floats]] = {}
+    idf = inputs.tensors["idf"].astype(np.float64)
+    familiar, looks = fit_familiarity(features, idf, sources, folds, recipe.train.seed, recipe.train.max_steps)
+    found.tensors |= familiar
+    alike = like_validation(memes, recipe.data.match)
     layers: dict[str, list[Fitted]] = {expert: [] for expert in USES}
+    answered: dict[str, tuple[tuple[str, ...], Floats]] = {}
+    tasks: dict[str, Any] = {}
     width = 0
-    for number, name in enumerate(names):
-        targets = truths[name] = targets_of(memes, taxonomy[name])
-        fitted = {
-            expert: fit_expert(inputs.x[expert], targets, folds, recipe.model.strengths[expert], recipe.train.max_steps)
-            for expert in USES
-        }
-        for expert, one in fitted.items():
-            layers[expert].append(one)
-        # an expert whose part of the meme is not there says nothing
-        logits[name] = {
-            expert: one.out_of_fold * np.all([there[part] for part in USES[expert]], axis=0)[targets.rows][:, None]
-            for expert, one in fitted.items()
-        }
-        fusions = {
-            have: fit_fusion({expert: logits[name][expert] for expert in _usable(have)}, targets) for have in INPUTS
-        }
-        columns = slice(width, width + targets.target.shape[1])
-        width = columns.stop
-        heads.append(_head(taxonomy[name], columns, fusions, targets, memes, names))
-        found.trials[name] = {
-            expert: {"strength": one.strength, "log_loss": {str(s): round(x, 5) for s, x in one.losses.items()}}
-            for expert, one in fitted.items()
-        }
+    ordered = sorted(names, key=lambda name: taxonomy[name].coarse_task in names)  # parents first
+    for number, name in enumerate(ordered):
+        task, logits, members = taxonomy[name], {}, {}
+        found.trials[name] = {}
+        for source in sorted({sources[i] for i, meme in enumerate(memes) if name in meme.labels}):
+            targets = targets_of(memes, task, source)
+            fitted = {
+                expert: fit_expert(x, targets, folds, recipe.model.strengths[expert], recipe.train.max_steps)
+                for expert, x in inputs.x.items()
+            }
+            for expert, one in fitted.items():
+                layers[expert].append(one)
+            # an expert whose part of the meme is not there says nothing
+            columns = {
+                expert: one.out_of_fold * np.all([there[part] for part in USES[expert]], axis=0)[targets.rows][:, None]
+                for expert, one in fitted.items()
+            }
+            matched = replace(targets, row_weights=_rescaled(targets.row_weights * alike[targets.rows]))
+            fusions = {have: fit_fusion({e: columns[e] for e in _usable(have)}, matched) for have in INPUTS}
+            members[source] = Member(slice(width, width + targets.target.shape[1]), fusions)
+            width += targets.target.shape[1]
+            # the stored layers never saw the memes of other sources
+            logits[source] = _everywhere(members[source], fitted, inputs.x, features)
+            logits[source][targets.rows] = fusions["both"].logits(columns)
+            found.trials[name][source] = {
+                expert: {"strength": one.strength, "log_loss": {str(s): round(v, 5) for s, v in one.losses.items()}}
+                for expert, one in fitted.items()
+            } | {"fusion": {have: dict(fusion.weights) for have, fusion in fusions.items()}}
+        every = targets_of(memes, task)
+        every = replace(every, row_weights=_rescaled(every.row_weights * alike[every.rows]))
+        head = _head(task, members, every, names)
+        mixed = head.shared_out(head.mixed(logits, looks), answered)
+        answered[name] = (task.labels, mixed)
+        probabilities, truth = mixed[every.rows], onehot(every)
+        settled, decision, threshold = settle(head, probabilities, truth, every.row_weights, groups[every.rows], recipe)
+        tasks[name] = _entry(settled, decision, threshold, recipe)
+        found.trials[name]["f1_by_tau"] = {str(tau): round(f1, 4) for tau, f1 in decision.scores.items()}
+        found.figures[name] = _figures(settled, probabilities, truth)
+        found.out_of_fold[name] = (every.rows, probabilities, truth)
         progress("fit tasks", number + 1, len(names))
     for expert, parts in layers.items():
         stored = [inputs.stored[expert](part.layer) for part in parts]
         weight = np.concatenate([layer.weight for layer in stored], axis=1)
         found.tensors[f"{expert}.weight"] = weight.astype(np.float16 if expert == "ngrams" else np.float32)
         found.tensors[f"{expert}.bias"] = np.concatenate([layer.bias for layer in stored]).astype(np.float32)
-    answered = _answers(heads, logits, truths, len(memes))
-    tasks: dict[str, Any] = {}
-    for head in heads:
-        probabilities, truth = answered[head.name][truths[head.name].rows], onehot(truths[head.name])
-        mine = groups[truths[head.name].rows]
-        settled, decision, threshold = settle(head, probabilities, truth, mine, recipe)
-        tasks[head.name] = _entry(settled, decision, threshold, recipe)
-        found.trials[head.name] |= {"fusion": tasks[head.name]["fusions"], "f1_by_tau": decision.scores}
-        found.figures[head.name] = _figures(settled, probabilities, truth, logits[head.name], truths[head.name])
-        found.out_of_fold[head.name] = (truths[head.name].rows, probabilities, truth)
-    progress("familiarity", 0, 1)
-    familiar, order = fit_familiarity(features, sources, folds, recipe.train.seed, recipe.train.max_steps)
-    found.tensors |= familiar
     found.config = {
-        "sources": order,
-        "tasks": tasks,
+        "sources": list(looks),
+        "tasks": {name: tasks[name] for name in names},
         "ngram_bits": recipe.model.ngram_bits,
         "experts": {expert: sorted(parts) for expert, parts in USES.items()},
     }
@@ -125,15 +131,20 @@ def fit(
 
 
 def settle(
-    head: TaskHead, probabilities: Floats, truth: Floats, groups: NDArray[np.int64], recipe: Recipe
+    head: TaskHead, probabilities: Floats, truth: Floats, weights: Floats, groups: NDArray[np.int64], recipe: Recipe
 ) -> tuple[TaskHead, Decision, Threshold | None]:
-    """The head with its decision and abstain threshold, chosen on out-of-fold probabilities (b, k)."""
-    decision = choose_decision(head.kind, probabilities, truth, head.prior)
+    """The head with its decision and abstain threshold, chosen on out-of-fold probabilities (b, k) of weighted rows."""
+    decision = choose_decision(head.kind, probabilities, truth, weights)
     settled = replace(head, decision=decision.factors)
     sure, right = confidence_and_correct(settled, probabilities, truth)
     target = recipe.abstain.target_error.get(head.name, recipe.abstain.default)
     threshold = choose_threshold(sure, right, target, delta=recipe.abstain.delta, groups=groups)
     return replace(settled, abstain=None if threshold is None else threshold.threshold), decision, threshold
+
+
+def _rescaled(weights: Floats) -> Floats:
+    """The same weights with a mean of 1."""
+    return weights * len(weights) / weights.sum() if len(weights) else weights
 
 
 def onehot(targets: Targets) -> Floats:
@@ -146,52 +157,33 @@ def _usable(have: str) -> list[str]:
     return [expert for expert, needs in USES.items() if needs <= parts]
 
 
-def _head(
-    task: Task,
-    columns: slice,
-    fusions: Mapping[str, Fusion],
-    targets: Targets,
-    memes: Sequence[Meme],
-    names: Sequence[str],
-) -> TaskHead:
+def _head(task: Task, members: Mapping[str, Member], targets: Targets, names: Sequence[str]) -> TaskHead:
     prior = targets.row_weights @ onehot(targets) / targets.row_weights.sum()
     parent = task.coarse_task if task.coarse_task in names else None
     return TaskHead(
         name=task.name,
         kind=task.kind,
         labels=task.labels,
-        columns=columns,
-        fusions=fusions,
+        members=members,
         prior=tuple(map(float, prior)),
         decision=(1.0,) * len(task.labels),
         abstain=None,
         parent=parent,
         within=task.coarse_labels if parent else {},
-        sources=tuple(sorted({memes[i].source or "memes" for i in targets.rows})),
     )
 
 
-def _answers(
-    heads: Sequence[TaskHead],
-    logits: Mapping[str, Mapping[str, Floats]],
-    truths: Mapping[str, Targets],
-    n: int,
-) -> dict[str, Floats]:
-    """Fused out-of-fold probabilities (n, k) of every task; rows without the task's label stay 0."""
-    answered: dict[str, Floats] = {}
-    labels = {head.name: head.labels for head in heads}
-    for head in in_order(heads):
-        rows = truths[head.name].rows
-        above = {name: (labels[name], table[rows]) for name, table in answered.items()}
-        found = head.probabilities(head.fusions["both"].logits(logits[head.name]), above)
-        answered[head.name] = np.zeros((n, found.shape[1]))
-        answered[head.name][rows] = found
-    return answered
+def _everywhere(member: Member, fitted: Mapping[str, Fitted], x: Mapping[str, Any], features: Features) -> Floats:
+    """Fused logits (n, k) of the stored layers for every row."""
+    there = {"text": features.has_text, "picture": features.has_picture}
+    columns = {
+        expert: one.layer.logits(x[expert]) * np.all([there[part] for part in USES[expert]], axis=0)[:, None]
+        for expert, one in fitted.items()
+    }
+    return member.fusions["both"].logits(columns)
 
 
-def _figures(
-    head: TaskHead, probabilities: Floats, truth: Floats, logits: Mapping[str, Floats], targets: Targets
-) -> dict[str, float]:
+def _figures(head: TaskHead, probabilities: Floats, truth: Floats) -> dict[str, float]:
     clipped = np.clip(probabilities, 1e-12, 1)
     if head.kind == "multilabel":
         loss = -(truth * np.log(clipped) + (1 - truth) * np.log(np.clip(1 - probabilities, 1e-12, 1))).mean()
@@ -202,7 +194,6 @@ def _figures(
         "macro_f1": round(decided_f1(head, probabilities, truth), 4),
         "log_loss": round(float(loss), 4),
         "ece": round(ece(*events(head.kind, probabilities, truth)), 4),
-        **{f"log_loss_{expert}": round(log_loss(z, targets), 4) for expert, z in logits.items()},
     }
 
 
@@ -210,8 +201,15 @@ def _entry(head: TaskHead, decision: Decision, threshold: Threshold | None, reci
     return {
         "kind": head.kind,
         "labels": list(head.labels),
-        "columns": [head.columns.start, head.columns.stop],
-        "fusions": {key: {"weights": dict(f.weights), "bias": list(f.bias)} for key, f in head.fusions.items()},
+        "members": {
+            source: {
+                "columns": [member.columns.start, member.columns.stop],
+                "fusions": {
+                    have: {"weights": dict(f.weights), "bias": list(f.bias)} for have, f in member.fusions.items()
+                },
+            }
+            for source, member in head.members.items()
+        },
         "prior": list(head.prior),
         "decision": list(head.decision),
         "tau": decision.tau,
@@ -220,5 +218,4 @@ def _entry(head: TaskHead, decision: Decision, threshold: Threshold | None, reci
         "threshold": None if threshold is None else threshold.to_dict(),
         "parent": head.parent,
         "within": dict(head.within),
-        "sources": list(head.sources),
     }

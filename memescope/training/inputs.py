@@ -65,7 +65,7 @@ def make_inputs(features: Features, sources: Sequence[str], settings: ModelPart,
     # the mean length of the picture's part, against 1 of the text's
     length = max(float(np.linalg.norm(components[:, :PAIR_COMPONENTS], axis=1).mean()), 1e-6)
     tensors["pair.basis"] = (basis[:, :PAIR_COMPONENTS] * (settings.picture_share / length)).astype(np.float16)
-    points = joint(features.text, features.picture, tensors)
+    points = joint(features.text, features.picture, centre, tensors["pair.basis"].astype(np.float32))
     landmarks = points[_sample(features, sources, settings.landmarks, seed)].astype(np.float16)
     tensors["pair.landmarks"] = landmarks
     stored_landmarks = landmarks.astype(np.float32)

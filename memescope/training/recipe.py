@@ -19,6 +19,7 @@ class DataPart(_Part):
     """Which memes: prepared sets under `root`, `limit` rows of each split (0: all), and the folds.
 
     The memes of `ocr_sets` come twice, with the given text and with the text our OCR reads.
+    `match` names for a set the task whose label mix in the val split calibration and decisions take over.
     """
 
     root: Path = Path(".")
@@ -27,6 +28,7 @@ class DataPart(_Part):
     limit: int = Field(default=0, ge=0)
     folds: int = Field(default=5, ge=2)
     ocr_sets: tuple[str, ...] = ()
+    match: dict[str, str] = {}
 
 
 class ModelPart(_Part):

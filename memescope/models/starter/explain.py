@@ -40,11 +40,19 @@ if TYPE_CHECKING:
 
 def explain(model: Starter, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
     """Words, regions and the sentence for each task's answered label (for several labels: the most probable one)."""
-    scene = _Scene(model, meme)
     heads = [head for head in model.heads if head.name in tasks]
+    scene = _Scene(model, meme, heads)
     shown = {head.name: scene.label(head) for head in heads}
-    words, exact = scene.words(heads, shown)
-    found = {head.name: _evidence(scene, head, shown[head.name], words, exact) for head in heads}
+    words, lost = scene.words(heads, shown)
+    # what the sentences say of words is measured on texts that really lack them, encoded together
+    spans = {head.name: scene.spans(words, lost[head.name]) if words else [] for head in heads}
+    named = {name: {span.text for span in strongest(found)} for name, found in spans.items()}
+    rests = {name: without(scene.text, [w for w in words if w.text in some]) for name, some in named.items()}
+    left = scene.read([rest for rest in rests.values() if readable(rest) and rest != scene.text])
+    found = {
+        head.name: _evidence(scene, head, shown[head.name], spans[head.name], left.get(rests[head.name]))
+        for head in heads
+    }
     return {task: found[task] for task in tasks}
 
 
@@ -57,16 +65,19 @@ class _Text:
 
 
 class _Scene:
-    """One meme and its parts; the trust in the whole meme is kept while parts are taken out."""
+    """One meme and its parts; which source it looks like, and the trust in it, stay those of the whole."""
 
-    def __init__(self, model: Starter, meme: Meme) -> None:
+    def __init__(self, model: Starter, meme: Meme, asked: Sequence[TaskHead]) -> None:
         self.model = model
+        needed = {head.name for head in asked} | {head.parent for head in asked}
+        self.heads = [head for head in model.heads if head.name in needed]
         self.original = meme.text
         self.text = clean(meme.text)
         picture = None if meme.image is None else open_picture(meme.image)
         features = encode_parts([self.text], [picture], model.bits)
         p = model.familiarity.p(features)
-        self.trust = {head.name: model.trust(head, p) for head in model.heads}
+        self.looks = model.familiarity.source_logits(features)
+        self.trust = {head.name: model.trust(head, p) for head in self.heads}
         self.grid = None if picture is None else load_vision_encoder(VISION_ENCODER).patches([picture])[0]
         self.whole_text = self._columns(features.counts, features.text) if features.has_text[0] else None
         self.whole_picture = None if picture is None else features.picture
@@ -75,7 +86,7 @@ class _Scene:
     def tables(self, text: _Text | None, picture: NDArray[np.floating] | None) -> dict[str, Floats]:
         """Every task's probabilities for v texts and v pooled vectors; one of a kind goes with all of the other."""
         if text is None and picture is None:
-            return {head.name: np.array([head.prior]) for head in self.model.heads}
+            return {head.name: np.array([head.prior]) for head in self.heads}
         # every task looks at the same places of the picture: they are answered once
         key = b"" if picture is None or text is not self.whole_text else picture.tobytes()
         if key not in self._seen or not key:
@@ -91,10 +102,11 @@ class _Scene:
             words, places = (np.broadcast_to(part, (n, part.shape[1])) for part in (text.vectors, picture))
             columns["pair"] = self.model.pair_columns(words, places)
         have = "both" if text is not None and picture is not None else "text" if text is not None else "picture"
-        found = self.model.fuse({name: np.broadcast_to(z, (n, z.shape[1])) for name, z in columns.items()}, have)
-        return {
-            head.name: head.pull(found[head.name], np.repeat(self.trust[head.name], n)) for head in self.model.heads
-        }
+        looks = np.repeat(self.looks, n, axis=0)
+        found = self.model.fuse(
+            {name: np.broadcast_to(z, (n, z.shape[1])) for name, z in columns.items()}, have, looks, self.heads
+        )
+        return {head.name: head.pull(found[head.name], np.repeat(self.trust[head.name], n)) for head in self.heads}
 
     def _columns(self, counts: ngrams.SparseRows, vectors: NDArray[np.floating]) -> _Text:
         return _Text(self.model.text_columns(counts, vectors), vectors)
@@ -108,10 +120,17 @@ class _Scene:
         held = [head.labels.index(label) for label in answered] or range(len(head.labels))
         return max(held, key=lambda j: float(probabilities[0, j]))
 
-    def read(self, texts: Sequence[str]) -> _Text:
-        """Cleaned texts encoded; all must have a word."""
-        features = encode_parts(texts, [None] * len(texts), self.model.bits)
-        return self._columns(features.counts, features.text)
+    def read(self, texts: Sequence[str]) -> dict[str, _Text]:
+        """Each of some cleaned texts, all with a word in them, encoded in one batch."""
+        different = list(dict.fromkeys(texts))
+        if not different:
+            return {}
+        features = encode_parts(different, [None] * len(different), self.model.bits)
+        columns = self._columns(features.counts, features.text)
+        return {
+            text: _Text({name: z[[i]] for name, z in columns.columns.items()}, columns.vectors[[i]])
+            for i, text in enumerate(different)
+        }
 
     def words(self, heads: Sequence[TaskHead], shown: Mapping[str, int]) -> tuple[list[Word], dict[str, Floats]]:
         """The words of the text, and the log-odds (v,) that each task's label loses without each."""
@@ -148,15 +167,14 @@ class _Scene:
         return found
 
 
-def _evidence(scene: _Scene, head: TaskHead, label: int, words: Sequence[Word], lost: Mapping[str, Floats]) -> Evidence:
+def _evidence(scene: _Scene, head: TaskHead, label: int, spans: list[Span], rest: _Text | None) -> Evidence:
+    """`rest` is the text without the words that speak most for the label; None where no word would be left."""
+
     def probability(text: _Text | None, picture: NDArray[np.floating] | None) -> Floats:
         return scene.tables(text, picture)[head.name][:, label]
 
     text, picture = scene.whole_text, scene.whole_picture
-    spans = scene.spans(words, lost[head.name]) if words else []
     best = strongest(spans)
-    named = {span.text for span in best}
-    rest = without(scene.text, [word for word in words if word.text in named])
     regions: list[Region] = []
     without_regions = None
     if scene.grid is not None:
@@ -167,7 +185,7 @@ def _evidence(scene: _Scene, head: TaskHead, label: int, words: Sequence[Word], 
     effects = Effects(
         probability=float(probability(text, picture)[0]),
         words=best,
-        without_words=float(probability(scene.read([rest]) if readable(rest) else None, picture)[0]) if best else None,
+        without_words=float(probability(rest, picture)[0]) if best else None,
         regions=regions,
         without_regions=without_regions,
         without_text=float(probability(None, picture)[0]) if text is not None else None,

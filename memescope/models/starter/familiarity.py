@@ -1,7 +1,8 @@
-"""How like the training memes a meme is, source by source: three scores, each read against the training memes' own.
+"""How like the training memes a meme is, source by source: four scores, each read against the training memes' own.
 
 - text, picture: mean distance to the 5 nearest of a sample of the source's training memes, on principal components of
   the encoder's vectors (a deep nearest-neighbour detector, Sun et al., ICML 2022);
+- words: the mean inverse document frequency of the text's n-grams: other languages and gibberish are made of rare ones;
 - source: the log-odds that the meme is of this source and not of another one the starter was trained on (linear).
 
 Each becomes a conformal p-value: the share of held-out training memes that are at least as strange. The least of them,
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memescope.models.starter.features import Features
+from memescope.models.starter.ngrams import SparseRows
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +42,12 @@ def neighbour_distance(points: Floats, sample: NDArray[np.floating]) -> Floats:
     squares = 2 - 2 * points @ sample.astype(np.float64).T
     nearest = np.partition(squares, near - 1, axis=1)[:, :near]
     return np.sqrt(np.maximum(nearest, 0)).mean(axis=1)
+
+
+def mean_rarity(counts: SparseRows, idf: NDArray[np.floating]) -> Floats:
+    """The mean inverse document frequency (b,) of each text's distinct n-grams; 0 for a text without any."""
+    ends = np.cumsum(np.append(0.0, idf[counts.columns]))[counts.starts]
+    return np.diff(ends) / np.maximum(np.diff(counts.starts), 1)
 
 
 def p_values(scores: Floats, held_out: NDArray[np.floating]) -> Floats:
@@ -65,6 +73,7 @@ class Familiarity:
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]], sources: Sequence[str]) -> None:
         self.sources = tuple(sources)
+        self._idf = tensors["idf"].astype(np.float64)
         self._tensors = {name: value for name, value in tensors.items() if name.startswith("familiar.")}
 
     def p(self, features: Features) -> dict[str, Floats]:
@@ -73,22 +82,23 @@ class Familiarity:
         vectors = {"text": features.text, "picture": features.picture}
         t = self._tensors
         least = {source: np.ones(len(features)) for source in self.sources}
-        tests = features.has_text.astype(float) + features.has_picture
+        tests = 2 * features.has_text + features.has_picture + (features.has_text & features.has_picture)
+        rarity = mean_rarity(features.counts, self._idf)
         for part in PARTS:
             points = project(vectors[part], t[f"familiar.{part}.centre"], t[f"familiar.{part}.basis"])
             for source in self.sources:
                 distance = neighbour_distance(points, t[f"familiar.{part}.{source}.sample"])
                 found = p_values(distance, t[f"familiar.{part}.{source}.quantiles"])
                 least[source] = np.where(there[part], np.minimum(least[source], found), least[source])
+        for source in self.sources:
+            found = p_values(rarity, t[f"familiar.words.{source}.quantiles"])
+            least[source] = np.where(there["text"], np.minimum(least[source], found), least[source])
         both = features.has_text & features.has_picture
         odds = source_log_odds(self.source_logits(features))
         for j, source in enumerate(self.sources):
             found = p_values(-odds[:, j], t[f"familiar.source.{source}.quantiles"])
             least[source] = np.where(both, np.minimum(least[source], found), least[source])
-        return {
-            source: np.where(tests > 0, np.minimum(p * np.maximum(tests + both, 1), 1), 0)
-            for source, p in least.items()
-        }
+        return {source: np.where(tests > 0, np.minimum(p * np.maximum(tests, 1), 1), 0) for source, p in least.items()}
 
     def source_logits(self, features: Features) -> Floats:
         """Logits (b, s) of the source a meme comes from."""

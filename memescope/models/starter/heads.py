@@ -39,9 +39,23 @@ class Fusion:
 
 
 @dataclass(frozen=True)
-class TaskHead:
-    """One task: its labels, its columns, its fusions by `INPUTS`, and how a label is chosen.
+class Member:
+    """What one training source taught of a task: its columns and its fusions by `INPUTS`."""
 
+    columns: slice
+    fusions: Mapping[str, Fusion]
+
+    def logits(self, columns: Mapping[str, NDArray[np.floating]], have: str) -> Floats:
+        """Fused logits (b, k) from the experts' columns (b, c)."""
+        return self.fusions[have].logits({expert: z[:, self.columns] for expert, z in columns.items()})
+
+
+@dataclass(frozen=True)
+class TaskHead:
+    """One task: its labels, what each source taught of it, and how a label is chosen.
+
+    A task that several sources label has a member for each: they mean different things by one word (a tweet's sentiment
+    is not a meme's). Their probabilities are mixed by which of the sources the meme looks like.
     `within` maps each label to a label of the task `parent`: the parent's probability is shared out among them.
     `decision` (k,) multiplies the probabilities before the largest is taken; for a multilabel task it holds each
     label's threshold. `prior` (k,) are the label rates of the training memes, `abstain` the lowest confidence believed
@@ -51,41 +65,56 @@ class TaskHead:
     name: str
     kind: str
     labels: tuple[str, ...]
-    columns: slice
-    fusions: Mapping[str, Fusion]
+    members: Mapping[str, Member]
     prior: tuple[float, ...]
     decision: tuple[float, ...]
     abstain: float | None
     parent: str | None = None
     within: Mapping[str, str] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, name: str, entry: Mapping[str, Any]) -> TaskHead:
         """From the JSON of a stored model."""
-        fusions = {key: Fusion(f["weights"], tuple(f["bias"])) for key, f in entry["fusions"].items()}
+        members = {
+            source: Member(
+                slice(*member["columns"]),
+                {have: Fusion(f["weights"], tuple(f["bias"])) for have, f in member["fusions"].items()},
+            )
+            for source, member in entry["members"].items()
+        }
         return cls(
             name=name,
             kind=entry["kind"],
             labels=tuple(entry["labels"]),
-            columns=slice(*entry["columns"]),
-            fusions=fusions,
+            members=members,
             prior=tuple(entry["prior"]),
             decision=tuple(entry["decision"]),
             abstain=entry["abstain"],
             parent=entry["parent"],
             within=entry["within"],
-            sources=tuple(entry["sources"]),
         )
 
-    def probabilities(self, logits: Floats, parents: Mapping[str, tuple[tuple[str, ...], Floats]]) -> Floats:
-        """(b, k) from fused logits: sigmoid for multilabel and binary, softmax otherwise, then the parent's shares.
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources it was trained on."""
+        return tuple(self.members)
+
+    def mixed(self, logits: Mapping[str, Floats], source_logits: Mapping[str, Floats]) -> Floats:
+        """(b, k) from each member's fused logits, mixed by the softmax of its sources' logits (b,)."""
+        shares = softmax(np.stack([source_logits[source] for source in self.members], axis=1))
+        return np.sum([shares[:, [i]] * self.alone(logits[s]) for i, s in enumerate(self.members)], axis=0)
+
+    def alone(self, logits: Floats) -> Floats:
+        """(b, k) of one member: sigmoid for multilabel and binary tasks, softmax otherwise."""
+        if self.kind == "multilabel":
+            return sigmoid(logits)
+        return softmax(as_pairs(logits) if self.kind == "binary" else logits)
+
+    def shared_out(self, own: Floats, parents: Mapping[str, tuple[tuple[str, ...], Floats]]) -> Floats:
+        """(b, k): `own` with its parent's probabilities shared out among the labels below each.
 
         `parents` maps each task answered before to its labels and probabilities; one that is not there is not used.
         """
-        if self.kind == "multilabel":
-            return sigmoid(logits)
-        own = softmax(as_pairs(logits) if self.kind == "binary" else logits)
         if self.parent is None or self.parent not in parents:
             return own
         labels, above = parents[self.parent]

@@ -9,22 +9,26 @@ Shape letters: b memes, d joint width, m landmarks, r picture components.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 
 def joint(
-    text: NDArray[np.floating], picture: NDArray[np.floating], tensors: Mapping[str, NDArray[Any]]
+    text: NDArray[np.floating],
+    picture: NDArray[np.floating],
+    centre: NDArray[np.floating],
+    basis: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Text (b, 384) of length 1 beside scaled picture components (b, r): (b, d)."""
-    components = (picture - tensors["picture.centre"]).astype(np.float32) @ tensors["pair.basis"].astype(np.float32)
-    return np.concatenate([text.astype(np.float32), components], axis=1)
+    """Text (b, 384) of length 1 beside scaled picture components, `basis` (1280, r) of the centred vector: (b, d)."""
+    return np.concatenate([text.astype(np.float32), (picture - centre).astype(np.float32) @ basis], axis=1)
 
 
 def similarities(points: NDArray[np.float32], landmarks: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
     """Kernel values (b, m) of points (b, d) with landmarks (m, d)."""
-    squares = np.einsum("bd,bd->b", points, points)[:, None] + np.einsum("md,md->m", landmarks, landmarks)[None, :]
-    return np.exp(-gamma * np.maximum(squares - 2 * points @ landmarks.T, 0))
+    found = points @ landmarks.T
+    found *= 2
+    found -= np.einsum("bd,bd->b", points, points)[:, None]
+    found -= np.einsum("md,md->m", landmarks, landmarks)[None, :]
+    np.minimum(found, 0, out=found)
+    found *= np.float32(gamma)
+    return np.exp(found, out=found)

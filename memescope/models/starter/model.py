@@ -43,6 +43,7 @@ class Starter:
         self.familiarity = Familiarity(tensors, config["sources"])
         self._idf = tensors["idf"].astype(np.float32)
         self._text_spread, self._gamma = map(float, tensors["scales"])
+        self._basis = tensors["pair.basis"].astype(np.float32)
         self._landmarks = tensors["pair.landmarks"].astype(np.float32)
         # float32 for the small dense layers; the large n-gram layer stays as it is stored, few of its rows are read
         self._layers: dict[str, tuple[NDArray[np.float32], NDArray[np.float64]]] = {
@@ -100,7 +101,7 @@ class Starter:
     def pair_columns(self, text: NDArray[np.floating], picture: NDArray[np.floating]) -> Floats:
         """The logits (b, c) of the expert that sees both, for b pooled text and b pooled picture vectors."""
         weight, bias = self._layers["pair"]
-        points = joint(text, picture, self.tensors)
+        points = joint(text, picture, self.tensors["picture.centre"], self._basis)
         found: Floats = similarities(points, self._landmarks, self._gamma) @ weight + bias
         return found
 
@@ -110,24 +111,31 @@ class Starter:
         With `p`, the p-values (b,) of the sources, they are pulled to the training rates where a meme is unfamiliar.
         """
         columns = self.columns(features)
+        looks = self.familiarity.source_logits(features)
         tables = {head.name: np.zeros((len(features), len(head.labels))) for head in self.heads}
         text, picture = features.has_text, features.has_picture
         for have, there in {"both": text & picture, "text": text & ~picture, "picture": ~text}.items():
             rows = np.flatnonzero(there)
             if len(rows):
-                found = self.fuse({expert: logits[rows] for expert, logits in columns.items()}, have)
+                found = self.fuse({expert: logits[rows] for expert, logits in columns.items()}, have, looks[rows])
                 for name, table in found.items():
                     tables[name][rows] = table
         if p is None:
             return tables
         return {head.name: head.pull(tables[head.name], self.trust(head, p)) for head in self.heads}
 
-    def fuse(self, columns: Mapping[str, Floats], have: str) -> dict[str, Floats]:
-        """Probabilities (b, k) of every task from the experts' columns (b, c) of memes that have these parts."""
+    def fuse(
+        self, columns: Mapping[str, Floats], have: str, looks: Floats, heads: Sequence[TaskHead] | None = None
+    ) -> dict[str, Floats]:
+        """Probabilities (b, k) of every task from the experts' columns (b, c) of memes that have these parts.
+
+        `looks` (b, s) are the logits of the sources a meme may be from. `heads`, parents first, are all unless given.
+        """
+        sources = {source: looks[:, j] for j, source in enumerate(self.familiarity.sources)}
         tables: dict[str, tuple[tuple[str, ...], Floats]] = {}
-        for head in self.heads:
-            logits = head.fusions[have].logits({expert: z[:, head.columns] for expert, z in columns.items()})
-            tables[head.name] = (head.labels, head.probabilities(logits, tables))
+        for head in self.heads if heads is None else heads:
+            logits = {source: member.logits(columns, have) for source, member in head.members.items()}
+            tables[head.name] = (head.labels, head.shared_out(head.mixed(logits, sources), tables))
         return {name: table for name, (_, table) in tables.items()}
 
     @staticmethod

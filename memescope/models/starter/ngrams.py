@@ -27,7 +27,7 @@ _MAX_CHARACTERS = 4000
 
 @dataclass(frozen=True)
 class SparseRows:
-    """Rows of a sparse matrix: row i has `values[s:e]` in columns `columns[s:e]`, s and e `starts[i]`, `starts[i + 1]`."""
+    """Rows of a sparse matrix: row i has `values[s:e]` in columns `columns[s:e]`, s, e = `starts[i : i + 2]`."""
 
     columns: NDArray[np.int64]
     values: NDArray[np.float32]
