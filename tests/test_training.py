@@ -30,14 +30,10 @@ RECIPE = ROOT / "recipes" / "starter.yaml"
 # recipes -------------------------------------------------------------------------------------------------------------
 
 
-def test_shipped_recipe_is_valid_and_every_key_has_a_comment() -> None:
+def test_shipped_recipe_is_valid() -> None:
     recipe = load_recipe(RECIPE)
     assert recipe.model.family == "starter"
     assert set(recipe.model.strengths) == {"ngrams", "text", "picture", "pair"}
-    for line in RECIPE.read_text().splitlines():
-        key = line.strip().split(":")[0]
-        if line.startswith("  ") and not line.startswith("    ") and key and not line.strip().startswith("#"):
-            assert "#" in line or key in ("sets", "family", "default", "target_error"), line
 
 
 def test_overrides_reach_nested_keys() -> None:

@@ -12,7 +12,7 @@ from memescope.training.recipe import Recipe
 SOURCES = {
     "harmc": "COVID-19 memes in English (Harm-C)",
     "memotion7k": "general English memes, 128-pixel pictures (Memotion 7k)",
-    "multi3hate": "50 or so meme templates captioned in English, German, Spanish, Hindi and Chinese (Multi3Hate)",
+    "multi3hate": "memes on a few dozen templates in English, German, Spanish, Hindi and Chinese (Multi3Hate)",
     "propaganda_memes": "political memes in English from public Facebook groups (SemEval-2021 task 6)",
     "mvsa_single": "English tweets with a photo (MVSA-Single)",
 }
