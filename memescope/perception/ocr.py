@@ -26,7 +26,10 @@ READ_BY_DEFAULT = ("Latn", "Hani", "Jpan")
 RIGHT_TO_LEFT = ("Arab", "Hebr")
 
 
-OCR_VERSION = "ppocrv6-small+tesseract/1"
+CERTAIN, CERTAIN_OTHER, WORD = 0.9, 0.7, 4
+"""The engine that reads more letters with certainty is believed: a meme in Latin letters before a wall of windows is
+illegible on the whole, and Tesseract finds words of some script in the windows."""
+OCR_VERSION = "ppocrv6-small+tesseract/2"
 """Changes whenever readings could: part of what a stored reading depends on."""
 
 
@@ -47,7 +50,8 @@ class OcrEngine:
         strips = self._reader.read([cut(picture.pixels, box.corners) for box in boxes])
         if is_unread(boxes, strips):
             other = self._read_other(picture.pixels, boxes)
-            if other.lines:
+            certain = sum(_letters(strip.text) for strip in strips if legible(strip) >= CERTAIN)
+            if other.lines and _certain_letters(other) >= certain:
                 return other
         kept = [(box.corners, strip) for box, strip in zip(boxes, strips, strict=True) if legible(strip) >= SURE]
         lines = [_line([kept[i] for i in row]) for row in rows_of_blocks([corners for corners, _ in kept])]
@@ -63,6 +67,16 @@ class OcrEngine:
         if script_of("".join(line.text for line in read)) in RIGHT_TO_LEFT:
             read = [read[i] for row in rows_of_blocks([line.corners for line in read], right_to_left=True) for i in row]
         return _result([Line(line.text, _points(line.corners), line.confidence) for line in read], "tesseract")
+
+
+def _letters(text: str) -> int:
+    """How many letters of a piece of text; of a scrap too short to be a word none."""
+    count = sum(sign.isalpha() for sign in text)
+    return count if count >= WORD else 0
+
+
+def _certain_letters(result: OcrResult) -> int:
+    return sum(_letters(line.text) for line in result.lines if line.confidence >= CERTAIN_OTHER)
 
 
 def _result(lines: list[Line], engine: str) -> OcrResult:
