@@ -94,11 +94,6 @@ class LineReader:
         return "".join(text).strip(), float(chances[seen, best[seen]].mean()) if seen.size else 0.0
 
 
-def _spaced(before: str, character: str) -> bool:
-    """Whether a space may stand between two characters: neither is one, or East Asian."""
-    return " " not in (before, character) and max(before, character) < _FIRST_UNSPACED
-
-
 def _resized(strip: np.ndarray) -> np.ndarray:
     import cv2
 

@@ -7,7 +7,6 @@ happens.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -67,11 +66,6 @@ class Policy(BaseModel):
             )
         action = worst([decision for decision, _ in decisions])
         return action, [said for decision, said in decisions if decision == action and action != "pass"]
-
-    @property
-    def digest(self) -> str:
-        """Eight hex digits that name these rules."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
 
 
 def parse_policy(content: Any, where: str) -> Policy:

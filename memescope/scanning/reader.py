@@ -24,7 +24,6 @@ THUMBNAIL_SIDE = 192
 """Longest side of a thumbnail, pixels."""
 EMBEDDING_DIM = 128
 """Width of the projected picture embedding that proposes near-duplicates."""
-STAGES = ("decode", "ocr", "answer", "explain", "fingerprint", "thumbnail")
 
 
 class MemeReader:

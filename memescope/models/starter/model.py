@@ -143,13 +143,6 @@ class Starter:
         """How far (b,) a task may be believed, 0 to 1: by the source it was trained on that the meme is most like."""
         return trust(np.max([p[source] for source in head.sources], axis=0))
 
-    @staticmethod
-    def _rows(features: Features) -> dict[str, NDArray[np.int64]]:
-        """The rows that have both parts, text alone, picture alone."""
-        text, picture = features.has_text, features.has_picture
-        cases = {"both": text & picture, "text": text & ~picture, "picture": picture & ~text}
-        return {have: np.flatnonzero(there) for have, there in cases.items()}
-
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
         """Words, picture regions and one sentence for each task asked. `UsageError` for one it does not answer."""
         unknown = [task for task in tasks if task not in self.tasks]
