@@ -21,9 +21,12 @@ def _commands(verb: str) -> list:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_has_a_page_that_names_every_option(verb: str) -> None:
-    page = (ROOT / "docs" / f"{verb}.md").read_text("utf-8")
-    assert page.startswith(f"# memescope {verb}\n")
+    own = (ROOT / "docs" / f"{verb}.md").read_text("utf-8")
+    assert own.startswith(f"# memescope {verb}\n")
     for command in _commands(verb):
+        # A command of a group may have a page of its own.
+        further = ROOT / "docs" / verb / f"{command.name}.md"
+        page = further.read_text("utf-8") if further.is_file() else own
         for parameter in command.params:
             for option in getattr(parameter, "opts", []):
                 if option.startswith("--"):
@@ -51,7 +54,7 @@ def test_usage_names_every_verb_and_wrong_ones_are_named(capsys: pytest.CaptureF
 
 
 def test_links_in_the_documentation_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
@@ -64,7 +67,7 @@ def test_readme_shows_demo_and_test_first_and_every_verb() -> None:
 
 
 def test_every_recipe_is_named_in_the_documentation() -> None:
-    pages = "".join(page.read_text("utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    pages = "".join(page.read_text("utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
     for recipe in (ROOT / "recipes").rglob("*.yaml"):
         assert str(recipe.relative_to(ROOT)) in pages
         for number, line in enumerate(recipe.read_text("utf-8").splitlines(), 1):

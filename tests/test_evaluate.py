@@ -12,7 +12,7 @@ from memescope.cli import run
 from memescope.datasets import read_split
 from memescope.errors import MemescopeError, PictureError, UsageError
 from memescope.evaluation import baselines as baselines_module
-from memescope.evaluation.cache import Cache
+from memescope.cache import Cache
 from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.identity import identify, near_keys, normal_text, seen
 from memescope.evaluation.linear import choose, fit_predict

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memescope.backbones import load_text_encoder, load_vision_encoder
-from memescope.evaluation.cache import Cache, content_key
+from memescope.cache import Cache, content_key
 from memescope.evaluation.identity import Identity, Progress
 from memescope.meme import Meme
 from memescope.perception.cleaning import clean

@@ -17,7 +17,7 @@ import numpy as np
 
 from memescope.curation.hashes import FINGERPRINT_VERSION, fingerprint
 from memescope.errors import PictureError
-from memescope.evaluation.cache import Cache, content_key
+from memescope.cache import Cache, content_key
 from memescope.meme import Meme
 from memescope.perception.pictures import MAX_BYTES, Picture, open_picture
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memescope.backbones import load_text_encoder, load_vision_encoder
-from memescope.evaluation.cache import Cache, content_key
+from memescope.cache import Cache, content_key
 from memescope.meme import Meme
 from memescope.models.starter import ngrams
 from memescope.models.starter.features import TEXT_ENCODER, VISION_ENCODER, Features, readable

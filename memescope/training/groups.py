@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memescope.evaluation.cache import Cache, content_key
+from memescope.cache import Cache, content_key
 from memescope.meme import Meme
 from memescope.training.cache import file_digest
 

@@ -1,7 +1,6 @@
-"""What evaluation computes slowly is kept by content: features, baseline answers, OCR text, hashes of pixels.
+"""What is slow to compute is kept by content: features, baseline answers, OCR text, hashes, inpainted pictures.
 
-One SQLite file for each kind in `$MEMESCOPE_CACHE/evaluation` (or `~/.cache/memescope/evaluation`), safe to delete at
-any time. Keys name content and the version of the code that made the value, so nothing stale is ever read.
+One SQLite file for each kind in `$MEMESCOPE_CACHE` (or `~/.cache/memescope`), safe to delete at any time. Keys name content and the version of the code that made the value, so nothing stale is ever read.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Cache:
     """Bytes by key, written in transactions, so that two processes may share it and a kill leaves it whole."""
 
     def __init__(self, kind: str) -> None:
-        self.path = cache_folder() / "evaluation" / f"{kind}.sqlite"
+        self.path = cache_folder() / f"{kind}.sqlite"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as db, db:

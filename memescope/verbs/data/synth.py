@@ -1,4 +1,4 @@
-"""memescope data: bring in, look at and draw meme datasets."""
+"""memescope data synth."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ import typer
 from memescope.errors import UsageError
 from memescope.verbs.progress import progress
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-
-@app.callback()
-def _data() -> None:
-    """Bring in, look at and draw meme datasets."""
-
-
-@app.command("synth")
 def synth_command(
     out: Annotated[Path, typer.Argument(help="Folder to draw into; must be new or empty.")],
     count: Annotated[int, typer.Option(min=0, help="Number of original memes.")] = 200,

@@ -1,0 +1,20 @@
+"""memescope data: bring in, check, look at, export and draw meme datasets. One module for each command."""
+
+from __future__ import annotations
+
+import typer
+
+from memescope.verbs.data.synth import synth_command
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+COMMANDS = {
+    "synth": synth_command,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+@app.callback()
+def _data() -> None:
+    """Bring in, check, look at, export and draw meme datasets."""
