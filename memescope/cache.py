@@ -1,6 +1,7 @@
 """What is slow to compute is kept by content: features, baseline answers, OCR text, hashes, inpainted pictures.
 
-One SQLite file for each kind in `$MEMESCOPE_CACHE` (or `~/.cache/memescope`), safe to delete at any time. Keys name content and the version of the code that made the value, so nothing stale is ever read.
+One SQLite file for each kind in `$MEMESCOPE_CACHE` (or `~/.cache/memescope`), safe to delete at any time. Keys name
+content and the version of the code that made the value, so nothing stale is ever read.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from memescope.cache import Cache
 from memescope.cli import run
 from memescope.datasets import read_split
 from memescope.errors import MemescopeError, PictureError, UsageError
 from memescope.evaluation import baselines as baselines_module
-from memescope.cache import Cache
 from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.identity import identify, near_keys, normal_text, seen
 from memescope.evaluation.linear import choose, fit_predict
@@ -350,7 +350,7 @@ def test_cache_keeps_bytes_and_says_when_it_cannot(tmp_path, monkeypatch):
     cache = Cache("test")
     cache.put({f"k{i}": bytes([i % 256]) for i in range(1200)})
     assert len(Cache("test").get([f"k{i}" for i in range(1300)])) == 1200
-    (tmp_path / "evaluation" / "bad.sqlite").write_bytes(b"not a database at all, but long enough to look at" * 20)
+    (tmp_path / "bad.sqlite").write_bytes(b"not a database at all, but long enough to look at" * 20)
     with pytest.raises(UsageError, match="MEMESCOPE_CACHE"):
         Cache("bad")
 

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset's files: each problem is counted and named with file and line, and valid rows survive."""
+"""What is wrong with a dataset's files: each problem is counted and named with file and line; valid rows survive."""
 
 from __future__ import annotations
 

@@ -40,8 +40,9 @@ class Row:
     """One row as its authors wrote it.
 
     `image` is the picture's path relative to the dataset's folder, None where the row names none. `labels` maps native
-    fields to native labels as strings (lists for multilabel fields, None where unlabelled): `taxonomy/mappings/NAME.yaml`
-    says what they mean. `where` is `file:line`. Annotators' single votes go to `meta["votes"] = {native field: [label]}`.
+    fields to native labels as strings (lists for multilabel fields, None where unlabelled), which
+    `taxonomy/mappings/NAME.yaml` reads. `where` is `file:line`. Annotators' single votes go to
+    `meta["votes"] = {native field: [label]}`.
     """
 
     id: str

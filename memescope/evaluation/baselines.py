@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memescope.errors import MissingExtra
 from memescope.cache import Cache, content_key
+from memescope.errors import MissingExtra
 from memescope.evaluation.features import TEXT, VISION, encode
 from memescope.evaluation.identity import Identity, Progress
 from memescope.evaluation.intervals import clusters

@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from memescope.cache import Cache, content_key
 from memescope.datasets import read_split, split_hash
 from memescope.errors import MemescopeError, UsageError
 from memescope.evaluation.baselines import answer_baselines
-from memescope.cache import Cache, content_key
 from memescope.evaluation.identity import Identity, Key, Progress, identify, near_keys, seen
 from memescope.evaluation.intervals import RESAMPLES, clusters
 from memescope.evaluation.predictions import MODEL, Row, Said, rounded, rows_of

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from memescope.cache import Cache, content_key
 from memescope.curation.hashes import FINGERPRINT_VERSION, fingerprint
 from memescope.errors import PictureError
-from memescope.cache import Cache, content_key
 from memescope.meme import Meme
 from memescope.perception.pictures import MAX_BYTES, Picture, open_picture
 
