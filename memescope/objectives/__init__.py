@@ -1,0 +1,1 @@
+"""What a training stage minimises, apart from the models: labels, generation, distillation."""

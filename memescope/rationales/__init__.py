@@ -1,0 +1,1 @@
+"""Reasons for labels: written by a teacher, checked before anyone learns from them."""
