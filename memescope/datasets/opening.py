@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from memescope.datasets.catalogue import load_sources
 from memescope.datasets.harmonise import read_source
-from memescope.datasets.prepared import read_split
+from memescope.datasets.prepared import read_split, splits_of
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Source
 from memescope.errors import UsageError
@@ -16,7 +15,7 @@ from memescope.meme import Meme
 
 def recognise(folder: Path) -> Source | None:
     """The source whose native files lie in `folder`: by the folder's name, and at least one of its files is there."""
-    name = folder.name.lower()
+    name = folder.resolve().name.lower()
     for source in load_sources().values():
         if name in (source.name, *source.folders) and native_files(source, folder):
             return source
@@ -34,22 +33,9 @@ def native_files(source: Source, folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def splits_of(folder: str | Path) -> list[str]:
-    """The splits of a prepared set, in reading order; empty for a folder that is none."""
-    there = sorted(path.stem for path in Path(folder).glob("*.jsonl"))
-    return [s for s in ("train", "val", "test") if s in there]
-
-
 def is_prepared(folder: Path) -> bool:
-    """Whether the folder's split files are a prepared set's: their first row has an object of labels and an image."""
-    for split in splits_of(folder):
-        with (folder / f"{split}.jsonl").open(encoding="utf-8", errors="replace") as lines:
-            try:
-                row = json.loads(next(lines, ""))
-            except json.JSONDecodeError:
-                return False
-        return isinstance(row, dict) and "image" in row and isinstance(row.get("labels"), dict)
-    return False
+    """Whether the folder is a prepared set, of either form (`memescope.datasets.prepared`)."""
+    return bool(splits_of(folder))
 
 
 def open_memes(folder: str | Path, problems: Problems | None = None) -> list[Meme]:
@@ -58,11 +44,10 @@ def open_memes(folder: str | Path, problems: Problems | None = None) -> list[Mem
     Raises `UsageError` for a folder that is neither a prepared set nor a known dataset's.
     """
     folder = Path(folder)
-    source = None if is_prepared(folder) else recognise(folder)
-    if source is not None:
-        return read_source(source, folder, problems if problems is not None else Problems())
     if splits := splits_of(folder):
         return [meme for split in splits for meme in read_split(folder, split)]
+    if source := recognise(folder):
+        return read_source(source, folder, problems if problems is not None else Problems())
     raise UsageError(
         f"{folder}: neither a prepared set (train.jsonl, val.jsonl or test.jsonl) nor the native files of a known "
         "dataset (see memescope data list)"

@@ -1,43 +1,145 @@
-"""A prepared set: a folder with `train|val|test.jsonl` and the pictures they name.
+"""Reading a prepared set: the Arrow folder that `memescope data prepare` writes, or a folder of JSON lines.
 
-Each line is `{"id", "image", "text", "labels": {native field: label or list}, "lang", "meta"?}`, `image` relative to
-the folder. Labels are native and go through the dataset's label map, named by the folder or by `dataset=`; a set whose
-labels are canonical already needs no map.
+Arrow: a hub dataset on disk with `prepared.json` beside it, which says where each source's pictures lie.
+
+JSON lines: `SPLIT.jsonl` files, each line `{"id", "image", "text", "labels": {native field: label or list}, "lang",
+"meta"?}`, `image` relative to the folder. Labels are native and go through the dataset's label map, named by the folder
+or by `dataset=`; a set whose labels are canonical already needs no map.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from memescope.datasets.arrow import read_rows, stored_splits
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.taxonomy import LabelMap, load_label_map, load_taxonomy
 from memescope.taxonomy.labels import mapped_datasets
 
 SPLITS = ("train", "val", "test")
+RECORD = "prepared.json"
+"""What makes a hub dataset on disk a prepared set: how it was made and where its pictures lie."""
+_NO_SPLITS = frozenset({"truth", "problems", "results", "predictions", "log"})
+"""Files of JSON lines that memescope writes beside splits."""
+
+
+def in_order(splits: Sequence[str]) -> list[str]:
+    """Split names as they are read and shown: train, val, test, then others by name."""
+    return sorted(splits, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
+
+
+def splits_of(folder: str | Path) -> list[str]:
+    """The splits of a prepared set, in reading order; empty for a folder that is none."""
+    folder = Path(folder)
+    if stored := stored_splits(folder):
+        return in_order(list(stored))
+    return in_order([path.stem for path in folder.glob("*.jsonl") if path.stem not in _NO_SPLITS and _is_split(path)])
+
+
+def has_split(folder: str | Path, split: str) -> bool:
+    """Whether a prepared set, of either form, has this split."""
+    folder = Path(folder)
+    return split in stored_splits(folder) or (folder / f"{split}.jsonl").is_file()
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The content of `prepared.json`; `UsageError` where it is absent or broken."""
+    path = Path(folder) / RECORD
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not a set that memescope data prepare wrote: {error}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("pictures", {}), dict):
+        raise UsageError(f"{path}: expected an object with `pictures`; prepare the set again")
+    return record
 
 
 def read_split(folder: str | Path, split: str, dataset: str | None = None) -> list[Meme]:
     """The memes of one split, in file order, with canonical labels; `meta["native_labels"]` keeps the native ones.
 
     Raises `UsageError` naming file and line for a missing split, a broken line, an unknown label or a picture path
-    that leaves the folder. Pictures are not opened.
+    that leaves the folder. Pictures are not opened; those embedded in an Arrow set come as bytes.
     """
     folder = Path(folder)
-    name = dataset or folder.name
+    stored = stored_splits(folder)
+    if split in stored:
+        if (folder / RECORD).is_file():
+            return _from_arrow(folder, split, stored[split])
+        raise UsageError(
+            f"{folder}: a hub dataset that memescope has not prepared: memescope data prepare {folder} --out PREPARED"
+        )
     path = folder / f"{split}.jsonl"
     if not path.is_file():
-        there = ", ".join(s for s in SPLITS if (folder / f"{s}.jsonl").is_file()) or "none"
-        raise UsageError(f"{path}: no such split of a prepared set; splits there: {there}")
+        raise UsageError(f"{path}: no such split of a prepared set; splits there: {_names(folder, stored)}")
+    name = dataset or folder.resolve().name
     label_map = load_label_map(name) if name in mapped_datasets() else None
     memes = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if line.strip():
-            memes.append(_meme(folder, name, split, line, f"{path.name}:{number}", label_map))
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                memes.append(_meme(folder, name, split, line, f"{path.name}:{number}", label_map))
     return memes
+
+
+def _names(folder: Path, stored: Mapping[str, Path]) -> str:
+    return ", ".join(in_order(list(stored)) or splits_of(folder)) or "none"
+
+
+def _is_split(path: Path) -> bool:
+    """Whether the file's first row has an image and an object of labels."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        try:
+            row = json.loads(next((line for line in lines if line.strip()), ""))
+        except json.JSONDecodeError:
+            return False
+    return isinstance(row, dict) and "image" in row and isinstance(row.get("labels"), dict)
+
+
+def _from_arrow(folder: Path, split: str, place: Path) -> list[Meme]:
+    roots = picture_roots(folder)
+    memes = []
+    for number, row in enumerate(read_rows(place), 1):
+        try:
+            memes.append(_stored_meme(row, roots))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{place}: row {number} is not as prepared ({error!r}); prepare the set again") from None
+    return memes
+
+
+def picture_roots(folder: Path) -> dict[str, Path]:
+    """Where the pictures of each source of a prepared Arrow set lie."""
+    return {source: _root(folder, places) for source, places in read_record(folder).get("pictures", {}).items()}
+
+
+def _root(folder: Path, places: Mapping[str, str]) -> Path:
+    """Where a source's pictures lie: beside the set when both were moved together, else where they lay."""
+    beside = (folder / places["relative"]).resolve()
+    return beside if beside.is_dir() else Path(places["absolute"])
+
+
+def _stored_meme(row: Mapping[str, Any], roots: Mapping[str, Path]) -> Meme:
+    image = row["image"]
+    if isinstance(image, str):
+        image = roots[row["source"]] / image
+    elif image is not None:
+        image = image["bytes"]
+    return Meme(
+        image=image,
+        text=row["text"],
+        id=row["id"],
+        lang=row["lang"],
+        labels={task: label for task, label in (row.get("labels") or {}).items() if label is not None},
+        aspect=row["aspect"],
+        rationale=row["rationale"],
+        source=row["source"],
+        split=row["split"],
+        meta={**json.loads(row["meta"]), "native_labels": json.loads(row["native_labels"])},
+    )
 
 
 def _meme(folder: Path, name: str, split: str, line: str, where: str, label_map: LabelMap | None) -> Meme:
@@ -46,8 +148,8 @@ def _meme(folder: Path, name: str, split: str, line: str, where: str, label_map:
         native, image = row["labels"], row["image"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / where}: expected a JSON object with image, text and labels: {error}") from None
-    picture = (folder / image).resolve()
-    if not picture.is_relative_to(folder.resolve()):
+    picture = None if image is None else (folder / image).resolve()
+    if picture is not None and not picture.is_relative_to(folder.resolve()):
         raise UsageError(f"{folder / where}: picture {image!r} lies outside the set's folder")
     labels = label_map.canonical(native, where) if label_map else load_taxonomy().with_coarse(native)
     return Meme(
@@ -56,7 +158,8 @@ def _meme(folder: Path, name: str, split: str, line: str, where: str, label_map:
         id=str(row["id"]),
         lang=row.get("lang") or "und",
         labels=labels,
-        aspect=(row.get("meta") or {}).get("aspect"),
+        aspect=row.get("aspect") or (row.get("meta") or {}).get("aspect"),
+        rationale=row.get("rationale"),
         source=name,
         split=split,
         meta={**(row.get("meta") or {}), "native_labels": native},

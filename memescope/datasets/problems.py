@@ -34,25 +34,30 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`where` is `file:line` (or the file alone); `kept` says whether the row survived."""
+    """`where` is `file:line` (or the file alone); `kept` says whether the row survived; `source` names the dataset."""
 
     kind: str
     where: str
     message: str
     id: str = ""
     kept: bool = False
+    source: str = ""
 
 
 class Problems:
-    """Collects problems in the order they are met. With `strict` the first one is raised as `UsageError` instead."""
+    """Collects problems in the order they are met. With `strict` the first one is raised as `UsageError` instead.
+
+    `source` is the dataset being read, where several are.
+    """
 
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
+        self.source = ""
         self._found: list[Problem] = []
 
     def add(self, kind: str, where: str, message: str, id: str = "", kept: bool = False) -> None:
         """Note one problem; `kind` is one of `KINDS`."""
-        problem = Problem(kind, where, message, id, kept)
+        problem = Problem(kind, where, message, id, kept, self.source)
         if self.strict:
             raise UsageError(f"{where}: {message} ({kind}: {KINDS[kind]}); without --strict it is noted and skipped")
         self._found.append(problem)

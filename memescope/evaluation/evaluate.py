@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from memescope.cache import Cache, content_key
-from memescope.datasets import read_split, split_hash
+from memescope.datasets import has_split, read_split, split_hash
 from memescope.errors import MemescopeError, UsageError
 from memescope.evaluation.baselines import answer_baselines
 from memescope.evaluation.identity import Identity, Key, Progress, identify, near_keys, seen
@@ -176,7 +176,7 @@ def _add_training(
     progress: Progress,
 ) -> None:
     """Note in each row what it shares with the train split, and what the baselines fitted on that say."""
-    if split == "train" or not (data / "train.jsonl").is_file():
+    if split == "train" or not has_split(data, "train"):
         return
     train = read_split(data, "train")
     known = identify(train, progress)
