@@ -10,11 +10,11 @@ from PIL import Image
 
 from memescope.cache import Cache
 from memescope.cli import run
+from memescope.curation.identity import identify, near_keys, normal_text, seen
 from memescope.datasets import read_split
 from memescope.errors import MemescopeError, PictureError, UsageError
 from memescope.evaluation import baselines as baselines_module
 from memescope.evaluation.evaluate import evaluate
-from memescope.evaluation.identity import identify, near_keys, normal_text, seen
 from memescope.evaluation.linear import choose, fit_predict
 from memescope.evaluation.metrics import figures, scored
 from memescope.evaluation.predictions import Row, Said

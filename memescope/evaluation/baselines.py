@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memescope.cache import Cache, content_key
+from memescope.curation.identity import Identity, Progress
 from memescope.errors import MissingExtra
 from memescope.evaluation.features import TEXT, VISION, encode
-from memescope.evaluation.identity import Identity, Progress
 from memescope.evaluation.intervals import clusters
 from memescope.evaluation.linear import Choice, choose, fit_predict
 from memescope.evaluation.metrics import label_indices

@@ -14,10 +14,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from memescope.cache import Cache, content_key
+from memescope.curation.identity import Identity, Key, Progress, identify, near_keys, seen
 from memescope.datasets import has_split, read_split, split_hash
 from memescope.errors import MemescopeError, UsageError
 from memescope.evaluation.baselines import answer_baselines
-from memescope.evaluation.identity import Identity, Key, Progress, identify, near_keys, seen
 from memescope.evaluation.intervals import RESAMPLES, clusters
 from memescope.evaluation.predictions import MODEL, Row, Said, rounded, rows_of
 from memescope.evaluation.results import Evaluation

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memescope.backbones import load_text_encoder, load_vision_encoder
 from memescope.cache import Cache, content_key
-from memescope.evaluation.identity import Identity, Progress
+from memescope.curation.identity import Identity, Progress
 from memescope.meme import Meme
 from memescope.perception.cleaning import clean
 from memescope.perception.pictures import open_picture

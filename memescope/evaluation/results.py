@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memescope.curation.identity import Progress
 from memescope.errors import UsageError
-from memescope.evaluation.identity import Progress
 from memescope.evaluation.predictions import Row, read_rows, to_lines
 from memescope.evaluation.score import score
 from memescope.taxonomy import load_taxonomy

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memescope.curation.identity import Progress
 from memescope.evaluation.abstention import risk_coverage, threshold_table
-from memescope.evaluation.identity import Progress
 from memescope.evaluation.intervals import NOT_COMPARED, RESAMPLES, Comparison, compare, distributions, interval
 from memescope.evaluation.metrics import LOWER_IS_BETTER, Scored, by_label, deciding
 from memescope.evaluation.predictions import MODEL, Row, rows_of, table, unknown_labels
