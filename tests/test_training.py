@@ -16,12 +16,12 @@ from memescope.models import load
 from memescope.models.starter.heads import TaskHead
 from memescope.taxonomy import load_taxonomy
 from memescope.training import load_recipe, train
-from memescope.training.decide import choose_decision, confidence_and_correct, macro_f1, micro_f1
-from memescope.training.experts import fit_expert, targets_of
-from memescope.training.fusion import fit_fusion
 from memescope.training.groups import fold_of, near_groups, normal
-from memescope.training.inputs import principal_axes
-from memescope.training.linear import fit_linear
+from memescope.training.starter.decide import choose_decision, confidence_and_correct, macro_f1, micro_f1
+from memescope.training.starter.experts import fit_expert, targets_of
+from memescope.training.starter.fusion import fit_fusion
+from memescope.training.starter.inputs import principal_axes
+from memescope.training.starter.linear import fit_linear
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes" / "starter.yaml"
@@ -51,7 +51,7 @@ def test_overrides_reach_nested_keys() -> None:
     [
         ("data.limt=7", r"data\.limt: Extra inputs are not permitted"),
         ("data.limit=-1", r"data\.limit: .*greater than or equal to 0 \(found -1\)"),
-        ("model.family=other", r"model\.family: Input should be 'starter' \(found 'other'\)"),
+        ("model.family=other", r"model\.family: expected one of starter.* \(found 'other'\)"),
         ("limit", "override 'limit': expected key=value"),
         ("name.x=1", "'name' is a value, not a group of keys"),
     ],
@@ -230,6 +230,7 @@ SMALL = {
     "name": "small",
     "data": {"sets": ["toy"], "train_splits": ["train"], "folds": 3},
     "model": {
+        "family": "starter",
         "ngram_bits": 10,
         "landmarks": 20,
         "strengths": {"ngrams": [1.0], "text": [0.01], "picture": [0.001], "pair": [1.0]},

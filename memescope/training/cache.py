@@ -1,6 +1,6 @@
 """Features of training memes, kept by content: a killed run goes on where it stopped, a second one starts at once.
 
-Uses the caches of evaluation (`$MEMESCOPE_CACHE/evaluation`): a picture read or encoded there is not done again here.
+Uses the caches of evaluation (`$MEMESCOPE_CACHE`): a picture read or encoded there is not done again here.
 
 Shape letters: n rows, d width of a feature.
 """

@@ -1,71 +1,44 @@
-"""A recipe: one YAML file, checked, with `key=value` overrides (`data.limit=200`, `train.max_steps=5`, `out=DIR`)."""
+"""A recipe: one YAML file, checked, with `key=value` overrides (`data.limit=200`, `train.max_steps=5`, `out=DIR`).
+
+`model.family` says which family's recipe it is; each family checks its own keys.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memescope.errors import UsageError
 
+FAMILIES = {"starter": "memescope.training.starter.recipe:StarterRecipe"}
+"""Family -> the recipe that describes its training, imported when it is asked for."""
 
-class _Part(BaseModel):
+
+class Part(BaseModel):
+    """A group of keys; unknown ones are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataPart(_Part):
-    """Which memes: prepared sets under `root`, `limit` rows of each split (0: all), and the folds.
-
-    The memes of `ocr_sets` come twice, with the given text and with the text our OCR reads.
-    `match` names for a set the task whose label mix in the val split calibration and decisions take over.
-    """
+class Data(Part):
+    """Which memes: prepared sets under `root`, `limit` rows of each split (0: all)."""
 
     root: Path = Path(".")
     sets: tuple[str, ...] = Field(min_length=1)
     train_splits: tuple[str, ...] = ("train", "val")
     limit: int = Field(default=0, ge=0)
-    folds: int = Field(default=5, ge=2)
-    ocr_sets: tuple[str, ...] = ()
-    match: dict[str, str] = {}
 
 
-class ModelPart(_Part):
-    """The starter's size and what each expert may choose from."""
-
-    family: Literal["starter"] = "starter"
-    ngram_bits: int = Field(default=16, ge=8, le=20)
-    landmarks: int = Field(default=600, ge=1)
-    gamma: float = Field(default=1.0, gt=0)
-    picture_share: float = Field(default=0.5, gt=0)
-    strengths: dict[str, tuple[float, ...]]
-
-
-class TrainPart(_Part):
-    """How long and from which seed."""
-
-    max_steps: int = Field(default=150, ge=1)
-    seed: int = 0
-
-
-class AbstainPart(_Part):
-    """The error each task's answered memes may have at most, and with which probability that may fail."""
-
-    default: float = Field(default=0.3, gt=0, lt=1)
-    target_error: dict[str, float] = {}
-    delta: float = Field(default=0.05, gt=0, lt=1)
-
-
-class Recipe(_Part):
-    """Everything a run depends on."""
+class Recipe(Part):
+    """What the recipes of all families have."""
 
     name: str
-    out: Path = Path("runs/starter")
-    data: DataPart
-    model: ModelPart
-    train: TrainPart = TrainPart()
-    abstain: AbstainPart = AbstainPart()
+    out: Path
+    data: Data
 
 
 def load_recipe(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), **named: Any) -> Recipe:
@@ -96,10 +69,21 @@ def load_recipe(source: str | Path | dict[str, Any], overrides: Sequence[str] = 
     for key, value in named.items():
         _put(content, key.replace("__", "."), value)
     try:
-        return Recipe.model_validate(content)
+        recipe: Recipe = _family(content, where).model_validate(content)
+        return recipe
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e['input']!r})" for e in error.errors())
         raise UsageError(f"{where}: {wrong}") from None
+
+
+def _family(content: dict[str, Any], where: str) -> type[Recipe]:
+    model = content.get("model")
+    family = model.get("family") if isinstance(model, dict) else None
+    if family not in FAMILIES:
+        raise UsageError(f"{where}: model.family: expected one of {', '.join(FAMILIES)} (found {family!r})")
+    module, name = FAMILIES[family].split(":")
+    kind: type[Recipe] = getattr(import_module(module), name)
+    return kind
 
 
 def _put(content: dict[str, Any], key: str, value: Any) -> None:

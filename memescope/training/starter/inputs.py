@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from memescope.models.starter import ngrams
 from memescope.models.starter.features import Features
 from memescope.models.starter.kernel import joint, similarities
-from memescope.training.linear import Linear
-from memescope.training.recipe import ModelPart
+from memescope.training.starter.linear import Linear
+from memescope.training.starter.recipe import ModelPart
 
 PICTURE_COMPONENTS = 256
 PAIR_COMPONENTS = 160

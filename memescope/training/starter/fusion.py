@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memescope.models.starter.heads import Fusion
-from memescope.training.experts import Targets
+from memescope.training.starter.experts import Targets
 
 Floats = NDArray[np.float64]
 RIDGE = 1.0

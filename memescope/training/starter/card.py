@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memescope.meme import Meme
-from memescope.training.fit import Fit
-from memescope.training.recipe import Recipe
+from memescope.training.starter.fit import Fit
+from memescope.training.starter.recipe import StarterRecipe
 
 SOURCES = {
     "harmc": "COVID-19 memes in English (Harm-C)",
@@ -55,7 +55,7 @@ def abstains(entry: Mapping[str, Any]) -> str:
     )
 
 
-def write_card(found: Fit, metrics: Mapping[str, Any], recipe: Recipe, memes: Sequence[Meme]) -> str:
+def write_card(found: Fit, metrics: Mapping[str, Any], recipe: StarterRecipe, memes: Sequence[Meme]) -> str:
     """The run's MODEL_CARD.md. Test figures are not in it: `memescope eval` makes them."""
     rows = "\n".join(
         f"| {task} | {note['out_of_fold']['n']} | {note['out_of_fold']['macro_f1']:.3f} | "

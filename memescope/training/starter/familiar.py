@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memescope.models.starter.familiarity import mean_rarity, neighbour_distance, project, source_log_odds
 from memescope.models.starter.features import Features
-from memescope.training.linear import fit_linear
+from memescope.training.starter.linear import fit_linear
 
 COMPONENTS = 48
 SAMPLE = 500

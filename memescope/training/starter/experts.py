@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from memescope.meme import Meme
 from memescope.taxonomy import Task
-from memescope.training.linear import Linear, fit_linear
+from memescope.training.starter.linear import Linear, fit_linear
 
 Floats = NDArray[np.float64]
 

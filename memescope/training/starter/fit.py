@@ -20,12 +20,12 @@ from memescope.meme import Meme
 from memescope.models.starter.features import Features
 from memescope.models.starter.heads import INPUTS, Member, TaskHead
 from memescope.taxonomy import Task, load_taxonomy
-from memescope.training.decide import Decision, choose_decision, confidence_and_correct, decided_f1
-from memescope.training.experts import Fitted, Targets, fit_expert, like_validation, targets_of
-from memescope.training.familiar import fit_familiarity
-from memescope.training.fusion import fit_fusion
-from memescope.training.inputs import make_inputs
-from memescope.training.recipe import Recipe
+from memescope.training.starter.decide import Decision, choose_decision, confidence_and_correct, decided_f1
+from memescope.training.starter.experts import Fitted, Targets, fit_expert, like_validation, targets_of
+from memescope.training.starter.familiar import fit_familiarity
+from memescope.training.starter.fusion import fit_fusion
+from memescope.training.starter.inputs import make_inputs
+from memescope.training.starter.recipe import StarterRecipe
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -58,7 +58,7 @@ def fit(
     features: Features,
     folds: NDArray[np.int64],
     groups: NDArray[np.int64],
-    recipe: Recipe,
+    recipe: StarterRecipe,
     progress: Progress,
 ) -> Fit:
     """The starter fitted to n rows: memes, their features, folds (n,) and near-duplicate groups (n,), in one order."""
@@ -131,7 +131,12 @@ def fit(
 
 
 def settle(
-    head: TaskHead, probabilities: Floats, truth: Floats, weights: Floats, groups: NDArray[np.int64], recipe: Recipe
+    head: TaskHead,
+    probabilities: Floats,
+    truth: Floats,
+    weights: Floats,
+    groups: NDArray[np.int64],
+    recipe: StarterRecipe,
 ) -> tuple[TaskHead, Decision, Threshold | None]:
     """The head with its decision and abstain threshold, chosen on out-of-fold probabilities (b, k) of weighted rows."""
     decision = choose_decision(head.kind, probabilities, truth, weights)
@@ -197,7 +202,7 @@ def _figures(head: TaskHead, probabilities: Floats, truth: Floats) -> dict[str, 
     }
 
 
-def _entry(head: TaskHead, decision: Decision, threshold: Threshold | None, recipe: Recipe) -> dict[str, Any]:
+def _entry(head: TaskHead, decision: Decision, threshold: Threshold | None, recipe: StarterRecipe) -> dict[str, Any]:
     return {
         "kind": head.kind,
         "labels": list(head.labels),

@@ -1,0 +1,1 @@
+"""Fitting the starter: frozen packaged encoders, four experts, late fusion."""
