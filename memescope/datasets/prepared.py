@@ -91,12 +91,13 @@ def _names(folder: Path, stored: Mapping[str, Path]) -> str:
 
 
 def _is_split(path: Path) -> bool:
-    """Whether the file's first row has an image and an object of labels."""
+    """Whether the file's first row has an image and an object of labels, or a split's name and no row."""
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         try:
-            row = json.loads(next((line for line in lines if line.strip()), ""))
+            first = next((line for line in lines if line.strip()), "")
+            row = json.loads(first)
         except json.JSONDecodeError:
-            return False
+            return not first and path.stem in SPLITS
     return isinstance(row, dict) and "image" in row and isinstance(row.get("labels"), dict)
 
 

@@ -13,9 +13,11 @@ from memescope.errors import UsageError
 KINDS = {
     "byte-order-mark": "the file starts with a byte-order mark, which was skipped",
     "encoding": "bytes that are not UTF-8, read as Windows-1252",
-    "control-characters": "control characters, which were removed",
+    "control-characters": "control characters or halves of characters, which were removed",
     "broken-line": "a line that cannot be parsed",
+    "quotes": "quotation marks out of balance, read as letters",
     "columns": "a row with more or fewer columns than the header",
+    "long-field": "a field longer than any meme's text",
     "missing-field": "a field that every row needs is absent or empty",
     "unknown-label": "a label that the dataset's map does not know",
     "contradiction": "labels of one row that contradict each other",
