@@ -94,7 +94,8 @@ def evaluate(
     if not answered:
         raise UsageError(f"{data}: none of the {len(memes)} memes could be answered; the first error: {_first(errors)}")
     measured, known = [meme for meme, _ in answered], [identity for _, identity in answered]
-    rows = _rows(measured, known, readings, tasks, near_keys(measured, known, progress))
+    langs = {meme.id: meme.lang for meme in memes}  # the set's own: `read_texts` puts what it found in its place
+    rows = _rows(measured, known, readings, tasks, near_keys(measured, progress), langs)
     _add_training(rows, answered, Path(data), split, tasks, baselines, seed, progress)
     metrics = {
         "model": model.name,
@@ -151,6 +152,7 @@ def _rows(
     readings: Sequence[Reading],
     tasks: Sequence[Task],
     near: Sequence[tuple[Key, ...]],
+    langs: Mapping[str, str],
 ) -> list[Row]:
     numbers = clusters([identity.keys + other for identity, other in zip(identities, near, strict=True)])
     rows = []
@@ -161,7 +163,9 @@ def _rows(
             raise MemescopeError(f"the model lists {', '.join(missing)} among its tasks but gave {meme.id!r} no answer")
         answers = {name: reading.answers[name] for name in mine}
         model = {name: Said(a.label, rounded(a.probabilities), a.abstain) for name, a in answers.items()}
-        rows.append(Row(meme.id, int(number), (), {name: meme.labels[name] for name in mine}, {MODEL: model}))
+        truth = {name: meme.labels[name] for name in mine}
+        source = meme.meta.get("dataset") or meme.source
+        rows.append(Row(meme.id, int(number), (), truth, {MODEL: model}, source, langs[meme.id]))
     return rows
 
 

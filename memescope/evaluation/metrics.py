@@ -147,23 +147,12 @@ def measures(
     """
     w = np.ones((1, len(rows))) if weights is None else np.asarray(weights, np.float64)
     decides = deciding(rows) if decides is None else decides
-    truth, predicted = rows.truth_matrix, rows.predicted_matrix
-    hits, said, held = w @ (truth * predicted), w @ predicted, w @ truth
+    truth = rows.truth_matrix
+    counts = _count(rows, w)
+    total = w.sum(axis=1)
+    figures = _label_figures(rows, w, counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        f1 = np.where(held > 0, 2 * hits / (said + held), np.nan)
-        micro = 2 * hits.sum(axis=1) / (said + held).sum(axis=1)
-        total = w.sum(axis=1)
-        figures: dict[str, Floats] = {}
-        if rows.multilabel:
-            figures["subset_accuracy"] = (w @ rows.correct) / total
-            figures["hamming"] = (w @ np.abs(truth - predicted).mean(axis=1)) / total
-            figures["samples_f1"] = (w @ _samples_f1(truth, predicted)) / total
-        else:
-            figures["accuracy"] = hits.sum(axis=1) / total
-        figures["macro_f1"] = _mean(f1)
-        figures["micro_f1"] = micro
-        figures["weighted_f1"] = np.nansum(held * f1, axis=1) / held.sum(axis=1)
-        figures["deciding_f1"] = _deciding_f1(rows.multilabel, decides, f1, hits, said, held)
+        figures["deciding_f1"] = _deciding_f1(rows.multilabel, decides, counts)
         figures["auroc"] = _mean(np.stack([_auroc(*column, w) for column in _ranked(rows, truth)], axis=1))
         brier, log_loss = _losses(rows, truth)
         figures["brier"] = (w @ brier) / total
@@ -175,6 +164,12 @@ def measures(
             figures["selective_accuracy"] = (answered @ rows.correct) / answered.sum(axis=1)
             figures["aurc"] = weighted_aurc(rows.confidence, rows.correct, w)
     return figures
+
+
+def label_figures(rows: Scored, weights: Floats | None = None) -> dict[str, Floats]:
+    """The figures that need answered labels alone, each (r,): accuracy and F1s, as in `measures`."""
+    w = np.ones((1, len(rows))) if weights is None else np.asarray(weights, np.float64)
+    return _label_figures(rows, w, _count(rows, w))
 
 
 def figures(rows: Scored) -> dict[str, float]:
@@ -247,15 +242,48 @@ def _mean(values: Floats) -> Floats:
     return np.where(there, values, 0).sum(axis=1) / there.sum(axis=1)
 
 
-def _deciding_f1(
-    multilabel: bool, decides: NDArray[np.bool_], f1: Floats, hits: Floats, said: Floats, held: Floats
-) -> Floats:
+@dataclass(frozen=True)
+class _Counts:
+    """For each resample and label, (r, k): rows answered so rightly, answered so, truly so, and F1 (NaN: absent)."""
+
+    hits: Floats
+    said: Floats
+    held: Floats
+    f1: Floats
+
+
+def _count(rows: Scored, w: Floats) -> _Counts:
+    truth, predicted = rows.truth_matrix, rows.predicted_matrix
+    hits, said, held = w @ (truth * predicted), w @ predicted, w @ truth
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _Counts(hits, said, held, np.where(held > 0, 2 * hits / (said + held), np.nan))
+
+
+def _label_figures(rows: Scored, w: Floats, counts: _Counts) -> dict[str, Floats]:
+    hits, said, held, total = counts.hits, counts.said, counts.held, w.sum(axis=1)
+    figures: dict[str, Floats] = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if rows.multilabel:
+            truth, predicted = rows.truth_matrix, rows.predicted_matrix
+            figures["subset_accuracy"] = (w @ rows.correct) / total
+            figures["hamming"] = (w @ np.abs(truth - predicted).mean(axis=1)) / total
+            figures["samples_f1"] = (w @ _samples_f1(truth, predicted)) / total
+        else:
+            figures["accuracy"] = hits.sum(axis=1) / total
+        figures["macro_f1"] = _mean(counts.f1)
+        figures["micro_f1"] = 2 * hits.sum(axis=1) / (said + held).sum(axis=1)
+        figures["weighted_f1"] = np.nansum(held * counts.f1, axis=1) / held.sum(axis=1)
+    return figures
+
+
+def _deciding_f1(multilabel: bool, decides: NDArray[np.bool_], counts: _Counts) -> Floats:
     """Macro F1 (multilabel: micro F1) over the labels with enough rows; NaN where these are too few to compare."""
     if decides.sum() < (1 if multilabel else 2):
-        return np.full(len(f1), np.nan)
+        return np.full(len(counts.f1), np.nan)
     if multilabel:
-        return 2 * hits[:, decides].sum(axis=1) / (said + held)[:, decides].sum(axis=1)
-    return _mean(f1[:, decides])
+        both = (counts.said + counts.held)[:, decides].sum(axis=1)
+        return 2 * counts.hits[:, decides].sum(axis=1) / both
+    return _mean(counts.f1[:, decides])
 
 
 def _samples_f1(truth: Floats, predicted: Floats) -> Floats:

@@ -1,8 +1,9 @@
 """What was predicted of every row, kept beside the metrics so that it can be scored or drawn again.
 
 `predictions.jsonl`: one row a line, `{"id", "cluster", "seen", "truth": {TASK: label},
-"answers": {SYSTEM: {TASK: {"label", "probabilities", "abstain"}}}}`. The evaluated model is the system `model`;
-the others are baselines. Rows of one `cluster` number are one meme; `seen` names what a row shares with training rows.
+"answers": {SYSTEM: {TASK: {"label", "probabilities", "abstain"}}}, "source", "lang"}`. The evaluated model is the
+system `model`; the others are baselines. Rows of one `cluster` number are one meme; `seen` names what a row shares
+with training rows; `source` and `lang` are the dataset's own, None in files written before they were kept.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Row:
     seen: tuple[str, ...]
     truth: dict[str, Label]
     answers: dict[str, dict[str, Said]] = field(default_factory=dict)
+    source: str | None = None
+    lang: str | None = None
 
 
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
@@ -104,7 +107,17 @@ def read_rows(path: Path) -> list[Row]:
                 system: {task: Said(**said) for task, said in by_task.items()}
                 for system, by_task in record["answers"].items()
             }
-            rows.append(Row(record["id"], record["cluster"], tuple(record["seen"]), record["truth"], answers))
+            rows.append(
+                Row(
+                    id=record["id"],
+                    cluster=record["cluster"],
+                    seen=tuple(record["seen"]),
+                    truth=record["truth"],
+                    answers=answers,
+                    source=record.get("source"),
+                    lang=record.get("lang"),
+                )
+            )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{path}:{number}: expected a row of predictions as `memescope eval` writes it: {error}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memescope.curation.identity import Progress
 from memescope.evaluation.abstention import risk_coverage, threshold_table
+from memescope.evaluation.averages import averages
 from memescope.evaluation.intervals import NOT_COMPARED, RESAMPLES, Comparison, compare, distributions, interval
 from memescope.evaluation.metrics import LOWER_IS_BETTER, Scored, by_label, deciding
 from memescope.evaluation.predictions import MODEL, Row, rows_of, table, unknown_labels
@@ -33,6 +34,7 @@ def score(
 ) -> dict[str, Any]:
     """`n, clusters, tasks, baselines, paired, verdicts` of all rows (as published) and, under `clean`, of those that
     share nothing with a training row, with `left_out`: how many share what. JSON values; None is a figure not defined.
+    Rows that say their source and language also give `configurations` and `averages` (see `averages`).
 
     Where every row is clean, `clean` says so (`"same": true`) and repeats nothing.
     """
@@ -81,7 +83,7 @@ def _subset(rows: Sequence[Row], tasks: Sequence[Task], seed: int, resamples: in
         if comparisons:
             result["verdicts"][task.name] = _verdict(intervals, comparisons)
         progress(done + 1)
-    return result
+    return result | without_nan(averages(rows, tasks, seed=seed, resamples=resamples) or {})
 
 
 def best_baseline(baselines: Mapping[str, Mapping[str, Any]], figure: str) -> str | None:

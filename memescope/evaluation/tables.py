@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memescope.evaluation.averages import AVERAGED
 from memescope.evaluation.intervals import NOT_COMPARED
 from memescope.evaluation.metrics import DECIDING_ROWS
+from memescope.evaluation.predictions import MODEL
 from memescope.evaluation.results import write_whole
 from memescope.evaluation.score import best_baseline
+from memescope.taxonomy import load_taxonomy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +44,8 @@ def print_tables(metrics: Mapping[str, Any], console: Console) -> None:
     clean = metrics["clean"]
     if "tasks" in clean:
         console.print(_table(clean, "clean: rows that share no picture or text with a training row"))
+    if (means := averages_table(metrics, load_taxonomy().categories)) is not None:
+        console.print(means)
     for line in notes(metrics):
         console.print(line, highlight=False, markup=False)
 
@@ -57,6 +62,8 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"{metrics['n'] - metrics['clean']['n']} rows share something with a training row ({kinds})")
     if metrics["unanswered_tasks"]:
         lines.append(f"labelled, but not answered by this model: {', '.join(metrics['unanswered_tasks'])}")
+    if "averages" not in metrics:
+        lines.append("no means over configurations: these predictions were stored without source and language")
     for task, its in metrics["tasks"].items():
         for label, rows in its.get("unknown_labels", {}).items():
             lines.append(f"{task}: the model does not know the label {label!r}: its {rows} rows are counted as wrong")
@@ -67,8 +74,10 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """One evaluation as a small JSON value: figures with four decimals, without curves and bins."""
-    return _rounded(dict(metrics) | _slim(metrics) | {"clean": metrics["clean"] | _slim(metrics["clean"])})
+    """One evaluation as a small JSON value: figures with four decimals, without curves, bins and configurations."""
+    clean = {key: value for key, value in metrics["clean"].items() if key not in ("configurations", "averages")}
+    whole = {key: value for key, value in metrics.items() if key != "configurations"}
+    return _rounded(whole | _slim(metrics) | {"clean": clean | _slim(metrics["clean"])})
 
 
 def write_summary(metrics: Mapping[str, Any], folder: str | Path) -> Path:
@@ -120,6 +129,40 @@ def markdown(results: Sequence[Mapping[str, Any]], clean: bool = False) -> str:
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def averages_table(part: Mapping[str, Any], categories: Mapping[str, str]) -> Any:
+    """The means as a table, a row for each group with the number of its configurations; None for one configuration.
+
+    `categories` names the taxonomy's categories in full.
+    """
+    from rich.table import Table
+
+    means = part.get("averages")
+    if not means or means["overall"]["configurations"] < 2:
+        return None
+    others = [name for name in means["overall"]["systems"] if name != MODEL]
+    title = "means over configurations (task, source and language), each counting the same"
+    shown = Table(title=title, title_justify="left")
+    for header in ("", "configurations", "rows", "accuracy", "macro F1", "weighted F1", *(f"{o} M-F1" for o in others)):
+        shown.add_column(header, justify="left" if not header else "right")
+    groups = [("all", means["overall"])]
+    if 0 < means["without_affect"]["configurations"] < means["overall"]["configurations"]:
+        groups.append(("all but affect", means["without_affect"]))
+    for kind in ("category", "language", "source"):
+        if len(means[kind]) > 1:
+            names = categories if kind == "category" else {}
+            groups += [(f"{kind}: {names.get(name, name)}", its) for name, its in means[kind].items()]
+    for name, its in groups:
+        mine = its["systems"][MODEL]
+        shown.add_row(
+            name,
+            str(its["configurations"]),
+            str(its["n"]),
+            *[cell(mine[figure]) for figure in AVERAGED],
+            *[number(its["systems"][o]["macro_f1"]["value"]) if o in its["systems"] else "-" for o in others],
+        )
+    return shown
 
 
 def cell(figure: Mapping[str, float | None]) -> str:
