@@ -49,19 +49,19 @@ def features(tasks: Mapping[str, bool], embed: bool) -> dict[str, Any]:
 
 
 def _schema(described: Mapping[str, Any]) -> pa.Schema:
-    pa = needs_pyarrow("a prepared set")
+    arrow = needs_pyarrow("a prepared set")
 
-    def kind(feature: Mapping[str, Any]) -> pa.DataType:
+    def kind(feature: Mapping[str, Any]) -> Any:
         if feature.get("_type") == "Image":
-            return pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+            return arrow.struct([arrow.field("bytes", arrow.binary()), arrow.field("path", arrow.string())])
         if feature.get("_type") == "Sequence":
-            return pa.list_(pa.string())
+            return arrow.list_(arrow.string())
         if "_type" in feature:
-            return pa.string()
-        return pa.struct([pa.field(name, kind(inner)) for name, inner in feature.items()])
+            return arrow.string()
+        return arrow.struct([arrow.field(name, kind(inner)) for name, inner in feature.items()])
 
-    fields = [pa.field(name, kind(feature)) for name, feature in described.items()]
-    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": described}})})
+    fields = [arrow.field(name, kind(feature)) for name, feature in described.items()]
+    return arrow.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": described}})})
 
 
 def write_split(folder: Path, split: str, rows: Iterable[Mapping[str, Any]], described: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def write_split(folder: Path, split: str, rows: Iterable[Mapping[str, Any]], des
     with (place / _FILE).open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     info = {"citation": "", "description": "", "features": described, "homepage": "", "license": ""}
-    state = {
+    state: dict[str, Any] = {
         "_data_files": [{"filename": _FILE}],
         "_fingerprint": content[:16],
         "_format_columns": None,

@@ -39,14 +39,14 @@ class Card:
 class Row:
     """One row as its authors wrote it.
 
-    `image` is the picture's path relative to the dataset's folder, None where the row names none. `labels` maps native
-    fields to native labels as strings (lists for multilabel fields, None where unlabelled), which
+    `image` is the picture's path relative to the dataset's folder (or its bytes), None where the row names none.
+    `labels` maps native fields to native labels as strings (lists for multilabel fields, None where unlabelled), which
     `taxonomy/mappings/NAME.yaml` reads. `where` is `file:line`. Annotators' single votes go to
     `meta["votes"] = {native field: [label]}`.
     """
 
     id: str
-    image: str | None
+    image: str | bytes | None
     text: str
     labels: dict[str, str | list[str] | None]
     lang: str
