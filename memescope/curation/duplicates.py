@@ -18,17 +18,17 @@ from typing import Literal, Protocol
 import numpy as np
 
 from memescope.curation.geometry import align
-from memescope.curation.hashes import Fingerprint
+from memescope.curation.hashes import MIN_QUALITY, Fingerprint
+from memescope.curation.neighbours import RADIUS, first_equal, near_pairs
 from memescope.curation.sametext import TextRelation, compare, letter_groups
 
 Kind = Literal["exact", "re-encoded", "mirrored", "cropped or overlaid"]
-PDQ_BITS = 31
-"""Most differing bits of 256 for the same picture: ThreatExchange's confident threshold."""
+PDQ_BITS = RADIUS
+"""Most differing bits of 256 for the same picture. Pictures of a quality below `MIN_QUALITY` are duplicates only byte
+for byte or by keypoints."""
 SURE_BITS = 10
 """Up to here the hash alone is believed where no text tells; other captions on one picture start at 14."""
 MIRROR_BITS = 24
-MIN_QUALITY = 50
-"""Hashes of PDQ quality below this are noise; such pictures are duplicates only byte for byte or by keypoints."""
 POINTS_ALONE = 16
 """Least agreeing keypoints where the texts do not agree too."""
 AGREES = 0.25
@@ -238,25 +238,27 @@ class _Search:
     def _within(self, mask: np.ndarray, bits: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
         """For each entry the later ones whose hash, negated where `mask` is set, is within so many bits: nearest
         first, at most `_MOST_PER_HASH`."""
-        import faiss
-
         nodes = self._nodes[self._good[self._nodes]]
         if len(nodes) == 0:
             return
-        hashes = np.ascontiguousarray(self._hashes[nodes])
-        index = faiss.IndexBinaryFlat(256)
-        index.add(hashes)
-        for start in range(0, len(nodes), _BLOCK):
-            ends, distances, found = index.range_search(hashes[start : start + _BLOCK] ^ mask, bits + 1)
-            for row in range(len(ends) - 1):
-                own = start + row
-                span = slice(int(ends[row]), int(ends[row + 1]))
-                later = found[span] > own
-                others, far = found[span][later], distances[span][later]
-                kept = np.lexsort((others, far))[:_MOST_PER_HASH]
-                if len(kept):
-                    near = [(int(nodes[o]), int(d)) for o, d in zip(others[kept], far[kept], strict=True)]
-                    yield int(nodes[own]), near
+        # Hashes once each, with the entries that have them: pairs of equal ones are made as they are asked for.
+        first = first_equal(self._hashes[nodes])
+        distinct, group = np.unique(first, return_inverse=True)
+        members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+        near: dict[int, list[tuple[int, int]]] = {}
+        for pairs in near_pairs(self._hashes[nodes[distinct]], bits, mask=mask):
+            for a, b, apart in zip(*(part.tolist() for part in pairs), strict=True):
+                near.setdefault(a, []).append((apart, b))
+                near.setdefault(b, []).append((apart, a))
+        # Negating as many bits as a mirror does leaves no hash near itself.
+        equal = [0] if not mask.any() else []
+        for own, its in enumerate(group.tolist()):
+            found: list[tuple[int, int]] = []
+            for apart, other in sorted([*near.get(its, []), *((bits, its) for bits in equal)]):
+                later = members[other][np.searchsorted(members[other], own, side="right") :][:_MOST_PER_HASH]
+                found += [(apart, place) for place in later.tolist()]
+            if found:
+                yield int(nodes[own]), [(int(nodes[o]), d) for d, o in sorted(found)[:_MOST_PER_HASH]]
 
     def _neighbours(self, embeddings: np.ndarray) -> Iterator[tuple[int, int, bool]]:
         """Pairs of entries near by cosine, each once, and whether they are near enough to be looked at in any case."""

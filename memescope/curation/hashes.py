@@ -27,6 +27,8 @@ ORB_SIDE = 384
 """Longest side of the picture in which keypoints are found, pixels. Small pictures are enlarged to it: ORB compares
 patches of a fixed size, and its pyramid bridges a factor of 2 badly."""
 KEYPOINTS = 300
+MIN_QUALITY = 50
+"""Hashes of PDQ quality below this are noise: the threshold its authors advise."""
 _CANDIDATES = 1000
 _GRID = 6
 _PATCH = 63

@@ -16,13 +16,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from memescope.curation.hashes import MIN_QUALITY
 from memescope.errors import UsageError
 
 HashAction = Literal["match", "allow"]
 THRESHOLD = 31
 """Most differing bits of 256 for a match: ThreatExchange's confident threshold."""
-MIN_QUALITY = 50
-"""Below this PDQ quality a hash is noise (ThreatExchange's threshold): neither listed nor matched."""
 MAX_BYTES = 512 << 20
 
 _OTHER_KINDS = frozenset(

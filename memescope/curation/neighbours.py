@@ -1,10 +1,10 @@
 """All pairs of 256-bit hashes within a radius, exactly, at a million hashes.
 
 Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012, https://arxiv.org/abs/1307.2982) as a self-join: hashes at
-most `r` bits apart are at most one bit apart in one of r // 2 + 1 disjoint chunks. Hashes are sorted by a chunk, so that
-every bucket is a contiguous range; each is joined with itself and with the buckets one bit away, and what two other
-words of the hash do not rule out is compared in full. A pair that several chunks find is given by the first of them, so
-that nothing found has to be remembered.
+most `r` bits apart are at most one bit apart in one of r // 2 + 1 disjoint chunks. Hashes are sorted by a chunk, so
+that every bucket is a contiguous range; each is joined with itself and with the buckets one bit away, and what two
+other words of the hash do not rule out is compared in full. A pair that several chunks find is given by the first of
+them, so that nothing found has to be remembered.
 
 Hashes whose buckets are so full that this would cost more than comparing them with every hash are compared with every
 hash. Memory does not grow with the number of pairs.
@@ -18,6 +18,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -148,7 +149,7 @@ class _Join:
             own = dear[start : start + _FLAT_BLOCK]
             asked = (self._words[own] ^ self._mask).view(np.uint8)
             ends, bits, found = index.range_search(asked, self._radius + 1)
-            mine = np.repeat(own, np.diff(ends.astype(np.int64)))
+            mine = np.repeat(own, (ends[1:] - ends[:-1]).astype(np.int64))
             # Two dear hashes find each other; a light one is only found.
             once = (found > mine) | ((found != mine) & ~is_dear[found])
             yield from _some(_ordered(mine[once], found[once], bits[once].astype(np.int64)))
@@ -165,8 +166,10 @@ class _Join:
         columns = [(np.ascontiguousarray(self._words[rows, word]), self._mask[word]) for word in apart]
         starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=1 << chunk.width))])
         for own, low, high in self._ranges(chunk, keys, starts):
+            if not len(own):
+                continue
             ends = np.cumsum(high - low)
-            cuts = np.searchsorted(ends, np.arange(_BLOCK, ends[-1] + _BLOCK, _BLOCK)) + 1 if len(ends) else []
+            cuts = np.searchsorted(ends, np.arange(_BLOCK, ends[-1] + _BLOCK, _BLOCK)) + 1
             begin = 0
             for cut in np.minimum(np.unique(cuts), len(own)).tolist():
                 if cut > begin:
@@ -234,7 +237,7 @@ def _chunks(radius: int) -> list[_Chunk]:
     than `radius`. Where a chunk is too wide for a table its first bits alone are used, which only finds more."""
     count = radius // 2 + 1
     edges = [round(BITS * i / count) for i in range(count + 1)]
-    return [_Chunk(a, min(b - a, _WIDEST)) for a, b in zip(edges, edges[1:], strict=False)]
+    return [_Chunk(a, min(b - a, _WIDEST)) for a, b in pairwise(edges)]
 
 
 def _filled(own: Indices, low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
