@@ -8,6 +8,7 @@ from pathlib import Path
 from memescope.datasets.native import json_lines
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
+from memescope.datasets.sources._fields import files_there, label, padded, picture, text
 
 _CARD = Card(
     name="fhm",
@@ -20,8 +21,16 @@ _CARD = Card(
     warning="hateful by design: attacks on people for religion, race, sex, disability",
     verified="real-file",
     flaws=(
-        "benign confounders: the same text or picture again with the other label, by design, also across splits",
-        "dev_seen and dev_unseen share rows; choose one of them",
+        "dev_seen and dev_unseen share 400 rows (the same ids with the same labels); choose one of them",
+        (
+            "benign confounders: the same caption or picture again with the other label, by design, also "
+            "across splits: captions of 171 distinct wordings stand in train and test_seen (184 of the 226 "
+            "train rows concerned carry the label opposite to a test row), of 164 in train and test_unseen "
+            "(208 of 228 rows)"
+        ),
+        "test_seen and test_unseen share 505 captions",
+        "14 memes labelled hateful are not hateful in the fine-grained annotation of the same memes (fhm_fine_grained)",
+        "papers differ in the split they call test: test_seen, test_unseen, or dev_seen (MaskPrompt, Mr.Harm)",
     ),
     memelens=("Hateful_en_FHM",),
 )
@@ -29,27 +38,42 @@ _FILES = {
     "train.jsonl": "train",
     "dev_unseen.jsonl": "val",
     "test_unseen.jsonl": "test",
-    "dev_seen.jsonl": "val_seen",
-    "test_seen.jsonl": "test_seen",
+    # Phase 1 of the challenge named these two dev.jsonl and test.jsonl (the latter without labels).
+    "dev_seen.jsonl | dev.jsonl": "val_seen",
+    "test_seen.jsonl | test.jsonl": "test_seen",
 }
-_LABELS = {0: "not_hateful", 1: "hateful"}
+_SPLITS = {
+    "unseen": {},
+    "seen": {"val": "val_unseen", "test": "test_unseen", "val_seen": "val", "test_seen": "test"},
+    "maskprompt": {"val_seen": "test", "val": "val_unseen", "test": "test_unseen"},
+}
+_LABELS = {"0": "not_hateful", "1": "hateful"}
 
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
-    for name, split in _FILES.items():
-        if not (folder / name).is_file():
-            continue
-        for where, row in json_lines(folder / name, problems):
+    for path, split in files_there(folder, _FILES):
+        for where, row in json_lines(path, problems):
             yield Row(
-                id=str(row.get("id", "")),
-                image=row.get("img"),
-                text=row.get("text") or "",
+                id=padded(row.get("id"), 5),
+                image=picture(row.get("img")),
+                text=text(row.get("text")),
                 # Rows of the challenge's own test files have no label.
-                labels={"hate": _LABELS.get(row["label"], str(row["label"])) if "label" in row else None},
+                labels={"hate": label(row.get("label"), _LABELS)},
                 lang="en",
-                split=split,
+                split=_SPLITS[variant].get(split, split),
                 where=where,
             )
 
 
-SOURCE = Source(_CARD, _FILES, _read, folders=("hateful_memes", "hateful-memes", "facebook_hateful_memes"))
+SOURCE = Source(
+    _CARD,
+    _FILES,
+    _read,
+    folders=("hateful_memes", "hateful-memes", "facebook_hateful_memes"),
+    variants={
+        "unseen": "val is dev_unseen and test is test_unseen, as in phase 2 of the challenge; val_seen, "
+        "test_seen beside",
+        "seen": "val is dev_seen and test is test_seen, as in phase 1 and most papers of 2020 and 2021",
+        "maskprompt": "test is dev_seen, as in MaskPrompt, PromptHate and Mr.Harm; there is no val",
+    },
+)
