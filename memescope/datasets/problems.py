@@ -30,8 +30,11 @@ KINDS = {
     "broken-picture": "a picture that cannot be decoded",
     "empty-text": "a row without text",
     "missing-file": "a file of the dataset that is not there",
+    "left-out": "a row that the way of reading the dataset leaves out by rule",
 }
 """Every kind of problem and what it means."""
+BY_RULE = frozenset({"left-out"})
+"""Kinds that are no defect of the files: counted like the others, but `strict` does not stop at them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Problems:
     def add(self, kind: str, where: str, message: str, id: str = "", kept: bool = False) -> None:
         """Note one problem; `kind` is one of `KINDS`."""
         problem = Problem(kind, where, message, id, kept, self.source)
-        if self.strict:
+        if self.strict and kind not in BY_RULE:
             raise UsageError(f"{where}: {message} ({kind}: {KINDS[kind]}); without --strict it is noted and skipped")
         self._found.append(problem)
 
