@@ -61,6 +61,17 @@ class Cache:
                 found |= dict(db.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", some).fetchall())
         return found
 
+    def has(self, keys: Iterable[str]) -> set[str]:
+        """Which of the keys there are, without reading their values."""
+        wanted = list(dict.fromkeys(keys))
+        found: set[str] = set()
+        with closing(self._open()) as db:
+            for start in range(0, len(wanted), _MANY):
+                some = wanted[start : start + _MANY]
+                marks = ",".join("?" * len(some))
+                found.update(row[0] for row in db.execute(f"SELECT key FROM entries WHERE key IN ({marks})", some))
+        return found
+
     def put(self, entries: Mapping[str, bytes]) -> None:
         """Keep these entries."""
         with closing(self._open()) as db, db:
