@@ -51,7 +51,7 @@ def spreadsheet(path: Path, needed: Sequence[str], problems: Problems, delimiter
 
 
 def records(path: Path, needed: Sequence[str], problems: Problems) -> Rows:
-    """The rows of a .jsonl file or of a Parquet file of the hub, whose pictures come as bytes, with the keys `needed`."""
+    """The rows with the keys `needed` of a .jsonl file, or of a Parquet file of the hub with its pictures as bytes."""
     rows = parquet(path, problems) if path.suffix.lower() == ".parquet" else json_lines(path, problems)
     return keys(rows, needed, problems)
 
@@ -81,7 +81,7 @@ def _picture(value: Any) -> Any:
 
 
 def cell(row: dict[str, Any], name: str, where: str, id: str, problems: Problems) -> str | None:
-    """A label cell without surrounding space; an empty one is None and noted, so that the row stays unlabelled there."""
+    """A label cell without surrounding space; an empty one is None and noted: the row stays unlabelled there."""
     value = row.get(name)
     plain = "" if value is None else str(value).strip()
     if not plain:
