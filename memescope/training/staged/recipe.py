@@ -1,0 +1,72 @@
+"""What the recipes of staged families have: data with a selection split, stages, precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from memescope.training.recipe import Data, Part, Recipe
+
+Objective = Literal["rationale", "label", "both"]
+
+
+class StagedData(Data):
+    """Which memes, and for which tasks.
+
+    `train_splits` are learnt from; `val_split` chooses the checkpoint, calibrates and sets the abstain threshold.
+    `rationales` is a file of reasons by meme id (`memescope rationales`); memes without one are left out of a stage
+    that learns reasons. `fraction` of the training rows are taken, spread evenly.
+    """
+
+    train_splits: tuple[str, ...] = ("train",)
+    val_split: str = "val"
+    tasks: tuple[str, ...] = Field(min_length=1)
+    rationales: Path | None = None
+    fraction: float = Field(default=1.0, gt=0, le=1)
+
+
+class Stage(Part):
+    """One stage: what is learnt, for how long, and which of its checkpoints is kept.
+
+    `select`: the checkpoint with the lowest `loss`, the highest `accuracy` or `macro_f1` on the selection split
+    (mean over tasks), or the `last`. The learning rate rises for the share `warmup` of the steps, then follows
+    `schedule` to 0. `accumulate` batches make one step.
+    """
+
+    name: str
+    objective: Objective
+    epochs: float = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(default=32, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    select: Literal["loss", "accuracy", "macro_f1", "last"] = "loss"
+
+
+class StagedTraining(Part):
+    """`max_steps` of each stage (0: all); `minutes` between checkpoints, from which a killed run goes on."""
+
+    seed: int = 0
+    max_steps: int = Field(default=0, ge=0)
+    precision: Literal["float32", "bf16"] = "float32"
+    minutes: float = Field(default=5.0, gt=0)
+
+
+class AbstainPart(Part):
+    """The error that answered memes may have at most, and with which probability that may fail."""
+
+    target_error: float = Field(default=0.3, gt=0, lt=1)
+    delta: float = Field(default=0.05, gt=0, lt=1)
+
+
+class StagedRecipe(Recipe):
+    """Everything a run in stages depends on; each family adds its `model`."""
+
+    data: StagedData
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    train: StagedTraining = StagedTraining()
+    abstain: AbstainPart = AbstainPart()

@@ -1,0 +1,273 @@
+"""One stage of training: a model, memes and an objective go in; the chosen weights come out. Resumes after a kill.
+
+Runs on the transformers Trainer. In the stage's folder:
+
+| file | what |
+|---|---|
+| checkpoint-N/ | from which a killed stage goes on: weights, optimiser, schedule, random state; one at a time |
+| best/ | the weights chosen so far |
+| log.jsonl | losses and figures by step |
+| done.json | written last: what was chosen and why; a stage that has it is never trained again |
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import transformers
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from memescope.errors import MemescopeError
+from memescope.evaluation.metrics import Scored, figures, scored
+from memescope.meme import Meme, Reading
+from memescope.taxonomy import load_taxonomy
+from memescope.training.run import Progress, put
+from memescope.training.staged.recipe import Objective, Stage, StagedTraining
+from memescope.training.staged.sampling import LengthBuckets
+
+LOWER = frozenset({"loss"})
+"""Selection figures of which the lowest is best."""
+
+
+class Learner(Protocol):
+    """What a family gives to be trained in stages. `model(**batch)` returns an output with a `loss`."""
+
+    model: torch.nn.Module
+    tasks: tuple[str, ...]
+
+    def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, torch.Tensor]:
+        """A batch."""
+        ...
+
+    def length(self, meme: Meme, objective: Objective) -> int:
+        """Tokens of one meme in a batch, for batches of like length."""
+        ...
+
+    def answer(self, memes: Sequence[Meme]) -> list[Reading]:
+        """Answers of the model as it is now."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the weights."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Take over weights that `save` wrote."""
+        ...
+
+
+class _Memes(Dataset[Meme]):
+    def __init__(self, memes: Sequence[Meme]) -> None:
+        self.memes = memes
+
+    def __len__(self) -> int:
+        return len(self.memes)
+
+    def __getitem__(self, index: int) -> Meme:
+        return self.memes[index]
+
+
+@dataclass
+class _Best:
+    """The best checkpoint so far, kept on disk."""
+
+    folder: Path
+    select: str
+    learner: Learner
+
+    def offer(self, found: dict[str, float], step: int) -> None:
+        """Keep the weights as they are now if they are better; of equals the first."""
+        value = float(step) if self.select == "last" else found[self.select]
+        if math.isnan(value):
+            raise MemescopeError(f"the {self.select} at step {step} is not a number: try a lower learning rate")
+        record = self.folder / "best.json"
+        before = json.loads(record.read_text("utf-8"))["value"] if record.is_file() else None
+        if before is None or (value < before if self.select in LOWER else value > before):
+            self.learner.save(self.folder / "best")
+            put(record, json.dumps({"step": step, "value": value, **found}).encode())
+
+
+class _Watch(TrainerCallback):
+    """Reports progress, asks for a checkpoint every few minutes, writes the log."""
+
+    def __init__(self, name: str, minutes: float, steps: int, log: Path, report: Progress) -> None:
+        self._name, self._seconds, self._log, self._report = name, 60 * minutes, log, report
+        self._steps = steps
+        self._saved = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._report(self._name, state.global_step, state.max_steps)
+        # After the last step of an epoch comes its evaluation; a checkpoint between the two would skip it on resuming.
+        if state.global_step % self._steps:
+            self._save_when_due(control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._save_when_due(control)
+
+    def _save_when_due(self, control: Any) -> None:
+        if time.monotonic() - self._saved > self._seconds:
+            self._saved = time.monotonic()
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._write(state)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._write(state)
+
+    def _write(self, state: Any) -> None:
+        put(self._log, "".join(json.dumps(entry) + "\n" for entry in state.log_history).encode())
+
+
+class _StageTrainer(Trainer):
+    """The Trainer over memes: batches of like length; evaluation also answers the selection split."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        stage: Stage,
+        train: Sequence[Meme],
+        val: Sequence[Meme],
+        best: _Best,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._learner, self._stage, self._best = learner, stage, best
+        self._memes, self._val = train, val
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthBuckets:
+        lengths = [self._learner.length(meme, self._stage.objective) for meme in self._memes]
+        return LengthBuckets(lengths, self._stage.batch_size * self._stage.accumulate, self.args.seed)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        found = {"loss": metrics["eval_loss"]}
+        if self._stage.objective != "rationale":
+            self._learner.model.eval()
+            found |= mean_figures(self._learner.answer(self._val), self._val, self._learner.tasks)
+            self.log({f"eval_{name}": value for name, value in found.items() if name != "loss"})
+        self._best.offer(found, self.state.global_step)
+        return metrics
+
+
+def run_stage(
+    learner: Learner,
+    stage: Stage,
+    train: Sequence[Meme],
+    val: Sequence[Meme],
+    settings: StagedTraining,
+    folder: Path,
+    report: Progress,
+) -> dict[str, Any]:
+    """Train one stage in `folder`, or take it from there when it is done; `learner` then has the chosen weights.
+
+    `train` and `val` hold what the objective needs (labels, rationales). Gives the content of `done.json`.
+    """
+    done = folder / "done.json"
+    if not done.is_file():
+        _train(learner, stage, train, val, settings, folder, report)
+        history = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+        chosen = json.loads((folder / "best.json").read_text("utf-8"))
+        evaluations = [entry for entry in history if any(key.startswith("eval_") for key in entry)]
+        put(done, json.dumps({"stage": stage.name, "rows": len(train), "chosen": chosen, "val": evaluations}).encode())
+        for old in folder.glob("checkpoint-*"):
+            shutil.rmtree(old)
+    learner.load(folder / "best")
+    found: dict[str, Any] = json.loads(done.read_text("utf-8"))
+    return found
+
+
+def _train(
+    learner: Learner,
+    stage: Stage,
+    train: Sequence[Meme],
+    val: Sequence[Meme],
+    settings: StagedTraining,
+    folder: Path,
+    report: Progress,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    transformers.utils.logging.disable_progress_bar()
+    steps = math.ceil(math.ceil(len(train) / stage.batch_size) / stage.accumulate)
+    total = settings.max_steps or math.ceil(steps * stage.epochs)
+    kinds = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=total,
+        per_device_train_batch_size=stage.batch_size,
+        per_device_eval_batch_size=stage.batch_size,
+        gradient_accumulation_steps=stage.accumulate,
+        learning_rate=stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        warmup_steps=math.ceil(stage.warmup * total),
+        lr_scheduler_type=kinds[stage.schedule],
+        seed=settings.seed,
+        bf16=settings.precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        eval_strategy="steps" if total < steps else "epoch",
+        eval_steps=total,
+        save_strategy="no",
+        save_total_limit=1,
+        logging_steps=max(1, total // 50),
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        label_names=["labels"],
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = _StageTrainer(
+        learner,
+        stage,
+        train,
+        val,
+        _Best(folder, stage.select, learner),
+        model=learner.model,
+        args=arguments,
+        train_dataset=_Memes(train),
+        eval_dataset=_Memes(val),
+        data_collator=lambda memes: learner.collate(memes, stage.objective),
+        callbacks=[_Watch(stage.name, settings.minutes, steps, folder / "log.jsonl", report)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    if not any(entry["step"] == total for entry in trainer.state.log_history if "eval_loss" in entry):
+        # A stage that ends between two epochs has not been looked at since.
+        trainer.evaluate()
+        put(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trainer.state.log_history).encode())
+
+
+def mean_figures(readings: Sequence[Reading], memes: Sequence[Meme], tasks: Sequence[str]) -> dict[str, float]:
+    """Accuracy and macro-F1, means over the tasks, of the memes that are labelled."""
+    found: dict[str, list[float]] = {"accuracy": [], "macro_f1": []}
+    for name in tasks:
+        rows = score_task(name, readings, memes)
+        if rows is not None:
+            its = figures(rows)
+            found["accuracy"].append(its["subset_accuracy" if rows.multilabel else "accuracy"])
+            found["macro_f1"].append(its["macro_f1"])
+    return {name: sum(values) / len(values) if values else math.nan for name, values in found.items()}
+
+
+def score_task(name: str, readings: Sequence[Reading], memes: Sequence[Meme]) -> Scored | None:
+    """One task's answers beside the truth, of the memes that are labelled; None when none is."""
+    task = load_taxonomy()[name]
+    rows = [
+        (meme.labels[name], r.answers[name]) for meme, r in zip(memes, readings, strict=True) if name in meme.labels
+    ]
+    if not rows:
+        return None
+    probabilities = np.array([[answer.probabilities[label] for label in task.labels] for _, answer in rows])
+    truth: list[Any] = [label for label, _ in rows]
+    predicted: list[Any] = [answer.label for _, answer in rows]
+    return scored(task.kind, task.labels, truth, predicted, probabilities)

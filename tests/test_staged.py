@@ -1,0 +1,163 @@
+"""Training in stages: batches of like length, selection, and a killed stage that ends with the same weights."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from memescope.meme import Answer, Meme, Reading
+from memescope.training.staged.recipe import Stage, StagedTraining
+from memescope.training.staged.sampling import LengthBuckets
+from memescope.training.staged.stage import mean_figures, run_stage
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=200), st.integers(1, 9), st.integers(0, 3))
+def test_buckets_give_each_index_once_and_the_same_order_for_one_epoch(
+    lengths: list[int], batch: int, epoch: int
+) -> None:
+    first, second = (LengthBuckets(lengths, batch, seed=1) for _ in range(2))
+    list(first)
+    first.set_epoch(epoch)
+    second.set_epoch(epoch)
+    assert list(first) == list(second)
+    assert sorted(first) == list(range(len(lengths)))
+
+
+def test_buckets_hold_like_lengths() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 100, 640)
+    order = np.array(list(LengthBuckets(lengths, 16, seed=0))).reshape(-1, 16)
+    spread = np.ptp(lengths[order], axis=1)
+    assert spread.mean() < 5  # 640 = 20 pools' worth of one pool: sorted batches differ by 100 * 16 / 640 on average
+    assert len(np.unique(lengths[order].mean(axis=1).round())) > 20  # and batches come shuffled, not by length
+    assert not np.all(np.diff(lengths[order].mean(axis=1)) <= 0)
+
+
+class _Config(PretrainedConfig):
+    model_type = "tiny-test"
+
+
+class _Net(PreTrainedModel):
+    config_class = _Config
+
+    def __init__(self, config: _Config) -> None:
+        super().__init__(config)
+        self.layer = torch.nn.Linear(4, 2)
+        self.drop = torch.nn.Dropout(0.2)
+        self.post_init()
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> ModelOutput:
+        return ModelOutput(loss=torch.nn.functional.cross_entropy(self.layer(self.drop(x)), labels))
+
+
+class _Learner:
+    """Two classes from four numbers kept in `meta`."""
+
+    tasks = ("harmful",)
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.model = _Net(_Config())
+        self.batches: list[list[str]] = []
+        self._kill_at = kill_at
+
+    def collate(self, memes, objective):
+        if memes[0].split == "60":  # the training memes
+            self.batches.append([meme.id for meme in memes])
+            if self._kill_at is not None and len(self.batches) == self._kill_at:
+                raise KeyboardInterrupt
+        x = torch.tensor([meme.meta["x"] for meme in memes])
+        return {"x": x, "labels": torch.tensor([int(m.labels["harmful"] == "harmful") for m in memes])}
+
+    def length(self, meme, objective):
+        return len(meme.text)
+
+    def answer(self, memes):
+        with torch.no_grad():
+            p = self.model.layer(torch.tensor([meme.meta["x"] for meme in memes])).softmax(-1).tolist()
+        return [
+            Reading({"harmful": Answer("harmful" if b > a else "not-harmful", {"not-harmful": a, "harmful": b})})
+            for a, b in p
+        ]
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
+
+    def load(self, folder: Path) -> None:
+        self.model.load_state_dict(_Net.from_pretrained(folder).state_dict())
+
+
+def _memes(n: int) -> list[Meme]:
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((n, 4)).astype(np.float32)
+    return [
+        Meme(text="x" * (i % 7), id=str(i), split=str(n), labels={"harmful": label}, meta={"x": row})
+        for i, (row, label) in enumerate((r, "harmful" if r[0] > 0 else "not-harmful") for r in x.tolist())
+    ]
+
+
+STAGE = Stage(name="label", objective="label", epochs=6, learning_rate=0.05, batch_size=8, select="macro_f1")
+
+
+def _run(learner: _Learner, folder: Path, minutes: float = 1e-9, **changes: object) -> dict:
+    stage = STAGE.model_copy(update=changes)
+    return run_stage(learner, stage, _memes(60), _memes(30), StagedTraining(minutes=minutes), folder, lambda *_: None)
+
+
+def test_a_stage_learns_and_keeps_what_was_best_on_the_selection_split(tmp_path: Path) -> None:
+    learner = _Learner()
+    found = _run(learner, tmp_path)
+    curve = [entry["eval_macro_f1"] for entry in found["val"] if "eval_macro_f1" in entry]
+    assert len(curve) == 6
+    assert found["chosen"]["value"] == max(curve) > 0.8
+    assert mean_figures(learner.answer(_memes(30)), _memes(30), learner.tasks)["macro_f1"] == pytest.approx(max(curve))
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("kill_at", [3, 8, 9, 20, 47])
+def test_a_killed_stage_ends_with_the_weights_of_one_that_was_not(tmp_path: Path, kill_at: int) -> None:
+    whole = _Learner()
+    expected = _run(whole, tmp_path / "whole", select="last")
+    killed = _Learner(kill_at)
+    with pytest.raises(KeyboardInterrupt):
+        _run(killed, tmp_path / "killed", select="last")
+    again = _Learner()
+    found = _run(again, tmp_path / "killed", select="last")
+    assert len(again.batches) < len(whole.batches)  # it went on, it did not begin again
+    assert found["chosen"]["value"] == expected["chosen"]["value"]
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_a_finished_stage_is_loaded_not_trained(tmp_path: Path) -> None:
+    first = _Learner()
+    _run(first, tmp_path)
+    second = _Learner()
+    assert _run(second, tmp_path) == json.loads((tmp_path / "done.json").read_text())
+    assert second.batches == []
+    assert torch.equal(first.model.layer.weight, second.model.layer.weight)
+
+
+def test_every_epoch_sees_every_meme(tmp_path: Path) -> None:
+    learner = _Learner()
+    _run(learner, tmp_path, minutes=5.0)
+    seen = Counter(name for batch in learner.batches for name in batch)
+    assert set(seen.values()) == {6}
+    assert len(seen) == 60
+
+
+def test_max_steps_ends_early_and_is_looked_at(tmp_path: Path) -> None:
+    learner = _Learner()
+    settings = StagedTraining(max_steps=3)
+    found = run_stage(learner, STAGE, _memes(60), _memes(30), settings, tmp_path, lambda *_: None)
+    assert len(learner.batches) <= 4  # one batch is made ahead
+    assert found["chosen"]["step"] == 3
