@@ -21,6 +21,7 @@ KINDS = {
     "missing-field": "a field that every row needs is absent or empty",
     "unknown-label": "a label that the dataset's map does not know",
     "contradiction": "labels of one row that contradict each other",
+    "bad-value": "a caption or a set of paraphrases that cannot be used",
     "duplicate-row": "the same row again",
     "duplicate-id": "an id that another row of the split already has, with other content",
     "padded-id": "an id written as a number here and zero-padded elsewhere",
