@@ -22,13 +22,15 @@ from memescope import __version__
 from memescope.datasets.arrow import features, needs_pyarrow, write_split, write_splits
 from memescope.datasets.checking import Checked, Progress, check_pictures
 from memescope.datasets.harmonise import Pictures
-from memescope.datasets.inputs import Input, find_inputs
+from memescope.datasets.inputs import Choices, Input, find_inputs, own_data
+from memescope.datasets.mapping import draft_mapping, read_mapping
 from memescope.datasets.prepared import RECORD, in_order
 from memescope.datasets.problems import Problems
 from memescope.datasets.setcard import write_card
-from memescope.datasets.splitting import RATIO, assign_splits
+from memescope.datasets.splitting import CONTENT, RATIO, assign_splits
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.perception.sniff import SUFFIXES, picture_format
 from memescope.taxonomy import load_taxonomy
 
 EmptyText = Literal["keep", "drop", "memelens"]
@@ -51,19 +53,25 @@ def prepare(
     out: str | Path,
     *,
     sources: Sequence[str] = (),
+    columns: Sequence[tuple[str, str]] = (),
+    mapping: str | Path | None = None,
+    name: str | None = None,
     embed: bool = False,
     strict: bool = False,
     pictures: Pictures = "optional",
     empty_text: EmptyText = "keep",
+    split_by: str = CONTENT,
     ratio: Sequence[float] = RATIO,
     workers: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Prepared:
     """Prepare the datasets at `paths` as one set in the folder `out` (new, empty, or an earlier prepared set).
 
-    `sources` (`NAME` or `NAME:VARIANT`) chooses among downloads; `embed` puts the pictures' bytes into the set;
+    `sources` (`NAME` or `NAME:VARIANT`) chooses among downloads. For the user's own data `columns` are (role, column),
+    `mapping` is the file of its label map and `name` what it is called. `embed` puts the pictures' bytes into the set;
     `pictures="required"` leaves out rows without a readable picture; `empty_text` `drop` leaves out rows without text,
-    `memelens` also those of punctuation alone; rows without a split are divided by `ratio` (train, val, test).
+    `memelens` also those of punctuation alone; rows without a split are divided by `ratio` (train, val, test), those
+    that share a text or a picture, or the value of the column `split_by`, together.
 
     Raises `UsageError` for paths that hold nothing known, when no row is left, and with `strict` at the first problem.
     """
@@ -71,31 +79,56 @@ def prepare(
     out = Path(out)
     _check_out(out)
     problems = Problems(strict)
-    inputs = find_inputs([Path(path) for path in paths], sources, pictures)
-    memes = _read(inputs, problems, empty_text, progress)
-    checked = check_pictures([meme.image for meme in memes if isinstance(meme.image, Path)], workers, progress)
-    memes = _with_pictures(memes, checked, problems, pictures)
-    if not memes:
-        raise UsageError(f"no row left of {', '.join(map(str, paths))}: {_told(problems)}")
-    assign_splits(memes, {path: one.sha256 for path, one in checked.items()}, ratio)
-    options = {
-        "embed": embed,
-        "pictures": pictures,
-        "empty_text": empty_text,
-        "ratio": list(ratio),
-        "sources": {one.name: one.variant for one in inputs},
-    }
+    own = read_mapping(Path(mapping)) if mapping else None
+    choices = Choices(sources, columns, own, name, _one_of("pictures", pictures, get_args(Pictures)))
+    _one_of("empty_text", empty_text, get_args(EmptyText))
+    inputs = find_inputs([Path(path) for path in paths], choices)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        record = _write(partial, out, inputs, memes, checked, problems, options, progress)
+        roots = {source: root.absolute() for one in inputs for source, root in one.roots.items()}
+        memes = _read(inputs, problems, empty_text, partial / "pictures", roots, progress)
+        checked = check_pictures([meme.image for meme in memes if isinstance(meme.image, Path)], workers, progress)
+        memes = _with_pictures(memes, checked, problems, pictures)
+        if not memes:
+            raise UsageError(f"no row left of {', '.join(map(str, paths))}: {_told(problems)}")
+        assign_splits(memes, {path: one.sha256 for path, one in checked.items()}, ratio, split_by)
+        options = {
+            "embed": embed,
+            "pictures": pictures,
+            "empty_text": empty_text,
+            "split_by": split_by,
+            "ratio": list(ratio),
+            "sources": {one.name: one.variant for one in inputs},
+        }
+        record = _write(partial, out, inputs, memes, checked, problems, options, roots, progress)
+        if embed:
+            shutil.rmtree(partial / "pictures", ignore_errors=True)
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Prepared(out, record, problems)
+
+
+def draft(path: str | Path, to: str | Path, *, columns: Sequence[tuple[str, str]] = (), name: str | None = None) -> str:
+    """Write the draft of a label map for the user's own data at `path` into the new file `to`, and return its text."""
+    data = own_data(Path(path), Choices(columns=columns, name=name))
+    text = draft_mapping(data.name, data.rows(Problems()))
+    try:
+        with Path(to).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{to}: exists already; name a new file, so that nothing you filled in is lost") from None
+    return text
+
+
+def _one_of(option: str, value: Any, allowed: Sequence[str]) -> Any:
+    if value not in allowed:
+        raise UsageError(f"{option} {value!r}: expected one of {', '.join(allowed)}")
+    return value
 
 
 def _check_out(out: Path) -> None:
@@ -107,9 +140,15 @@ def _told(problems: Problems) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in problems.counts.items()) or "they hold none"
 
 
-def _read(inputs: Sequence[Input], problems: Problems, empty_text: EmptyText, progress: Progress) -> list[Meme]:
-    if empty_text not in get_args(EmptyText):
-        raise UsageError(f"empty_text {empty_text!r}: expected one of {', '.join(get_args(EmptyText))}")
+def _read(
+    inputs: Sequence[Input],
+    problems: Problems,
+    empty_text: EmptyText,
+    pictures: Path,
+    roots: dict[str, Path],
+    progress: Progress,
+) -> list[Meme]:
+    """All memes. Pictures that come as bytes are put into the folder `pictures`, named by content."""
     memes = []
     for done, one in enumerate(inputs, 1):
         problems.source = one.name
@@ -117,12 +156,25 @@ def _read(inputs: Sequence[Input], problems: Problems, empty_text: EmptyText, pr
             if empty_text != "keep" and not _has_text(meme.text, empty_text):
                 problems.add("empty-text", meme.meta.get("where", one.name), "no text", meme.id)
                 continue
+            if isinstance(meme.image, bytes):
+                name = str(meme.source)
+                roots[name] = pictures.absolute() / name
+                meme.image = _put_picture(roots[name], meme.image)
             if len(inputs) > 1:
                 meme.id = f"{meme.source}/{meme.id}"
             memes.append(meme)
         progress("read", done, len(inputs))
     problems.source = ""
     return memes
+
+
+def _put_picture(folder: Path, content: bytes) -> Path:
+    ending = SUFFIXES.get(picture_format(content) or "", (".bin",))[0]
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{ending}"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return path
 
 
 def _has_text(text: str, empty_text: EmptyText) -> bool:
@@ -157,13 +209,13 @@ def _write(
     checked: Mapping[Path, Checked],
     problems: Problems,
     options: Mapping[str, Any],
+    roots: Mapping[str, Path],
     progress: Progress,
 ) -> dict[str, Any]:
     taxonomy = load_taxonomy()
     met = {task for meme in memes for task in meme.labels}
     tasks = {name: task.kind == "multilabel" for name, task in taxonomy.tasks.items() if name in met}
     described = features(tasks, options["embed"])
-    roots = {name: root.resolve() for one in inputs for name, root in one.roots.items()}
     by_split: dict[str, list[Meme]] = {}
     for meme in memes:
         by_split.setdefault(meme.split or "train", []).append(meme)
@@ -204,10 +256,7 @@ def _write(
             }
             for one in inputs
         },
-        "pictures": {
-            name: {"relative": os.path.relpath(root, out.resolve()), "absolute": str(root)}
-            for name, root in roots.items()
-        },
+        "pictures": {name: _place(root, folder.absolute(), out.absolute()) for name, root in roots.items()},
     }
     problems.write(folder / "problems.jsonl")
     write_card(folder / "README.md", record, {one.name: one.card for one in inputs if one.card})
@@ -220,7 +269,7 @@ def _row(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"id": meme.id, "image": None, "text": meme.text, "lang": meme.lang}
     if isinstance(meme.image, Path):
-        row["image"] = Path(os.path.relpath(meme.image, roots[str(meme.source)])).as_posix()
+        row["image"] = _relative(meme.image, roots[str(meme.source)])
         row["image_sha256"] = checked[meme.image].sha256 or None
     else:
         row["image_sha256"] = None
@@ -235,6 +284,18 @@ def _row(
         "native_labels": json.dumps(meme.meta.get("native_labels", {}), ensure_ascii=False, sort_keys=True),
         "meta": json.dumps(meta, ensure_ascii=False, sort_keys=True),
     }
+
+
+def _relative(path: Path, root: Path) -> str:
+    written = os.path.abspath(path)
+    return Path(os.path.relpath(written, root)).as_posix()
+
+
+def _place(root: Path, folder: Path, out: Path) -> dict[str, str]:
+    """Where pictures lie, seen from the set and from the root of the file system; `folder` is about to become `out`."""
+    if root.is_relative_to(folder):
+        root = out / root.relative_to(folder)
+    return {"relative": os.path.relpath(root, out), "absolute": str(root)}
 
 
 def _there(meme: Meme, checked: Mapping[Path, Checked]) -> bool:

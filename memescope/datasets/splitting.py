@@ -15,18 +15,25 @@ from memescope.errors import UsageError
 from memescope.meme import Meme
 
 RATIO = (0.7, 0.1, 0.2)
+CONTENT = "content"
+"""Rows are kept together by what they hold, not by a column."""
 _SPLITS = ("train", "val", "test")
 
 
-def assign_splits(memes: Sequence[Meme], digests: Mapping[Path, str], ratio: Sequence[float] = RATIO) -> None:
+def assign_splits(
+    memes: Sequence[Meme], digests: Mapping[Path, str], ratio: Sequence[float] = RATIO, by: str = CONTENT
+) -> None:
     """Give a split to each meme that has none; `digests` has the SHA-256 of picture files.
 
-    Raises `UsageError` for a ratio that is not three shares of a whole.
+    With `by` the rows are kept together by that column of the user's data (`meta`) instead. Raises `UsageError` for a
+    ratio that is not three shares of a whole, and for a column that no row has.
     """
     if len(ratio) != 3 or min(ratio) < 0 or abs(sum(ratio) - 1) > 1e-6:
         raise UsageError(f"ratio {'/'.join(map(str, ratio))}: expected shares of train, val and test that sum to 1")
     without = [meme for meme in memes if not meme.split]
-    keys = [_keys(meme, digests) for meme in without]
+    if by != CONTENT and without and all(by not in meme.meta for meme in without):
+        raise UsageError(f"split by {by!r}: no row has such a column; expected {CONTENT!r} or a column of the data")
+    keys = [_keys(meme, digests) if by == CONTENT else [_digest("column", meme.meta.get(by))] for meme in without]
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -52,12 +59,12 @@ def normal_text(text: str) -> str:
 def _keys(meme: Meme, digests: Mapping[Path, str]) -> list[str]:
     text = normal_text(meme.text)
     picture = digests.get(meme.image, "") if isinstance(meme.image, Path) else ""
-    keys = [hashlib.sha256(f"{kind} {value}".encode()).hexdigest() for kind, value in _named(text, picture)]
-    return keys or [hashlib.sha256(f"id {meme.source} {meme.id}".encode()).hexdigest()]
+    keys = [_digest(kind, value) for kind, value in (("text", text), ("picture", picture)) if value]
+    return keys or [_digest("id", f"{meme.source} {meme.id}")]
 
 
-def _named(text: str, picture: str) -> list[tuple[str, str]]:
-    return [(kind, value) for kind, value in (("text", text), ("picture", picture)) if value]
+def _digest(kind: str, value: object) -> str:
+    return hashlib.sha256(f"{kind} {value}".encode()).hexdigest()
 
 
 def _split(key: str, ratio: Sequence[float]) -> str:
