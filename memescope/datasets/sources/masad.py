@@ -20,7 +20,7 @@ _CARD = Card(
     name="masad",
     title="MASAD: multimodal aspect-based sentiment analysis",
     paper="Zhou et al., MASAD: A large-scale dataset for multimodal aspect-based sentiment analysis, "
-    "Neurocomputing 455, 2021, https://doi.org/10.1016/j.neucom.2021.05.040",
+    "Neurocomputing 455, 2021",
     licence="none stated; Flickr pictures under the licences of their owners",
     get="https://github.com/12190143/MASAD",
     languages=("en",),
