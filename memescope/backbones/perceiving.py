@@ -128,10 +128,10 @@ class Captioned(_OfPictures):
         return load_captioner(self.model, self.device).captions([self._picture(meme)])[0]
 
     def pack(self, value: str) -> bytes:
-        return value.encode() or b" "  # an empty value is how the cache marks one that could not be made
+        return value.encode()
 
     def unpack(self, data: bytes, meme: Meme) -> str:
-        return data.decode().strip()
+        return data.decode()
 
 
 def _ocr(value: str) -> Transform:
@@ -194,9 +194,7 @@ def open_kind(asked: str) -> Transform | Lookup:
     """A transform or lookup from `NAME` or `NAME=VALUE`. Raises `UsageError` for an unknown name or a bad value."""
     name, _, value = asked.partition("=")
     if name not in KINDS:
-        raise UsageError(
-            f"{asked!r}: expected one of {', '.join(KINDS)}, with a value as NAME=VALUE where it takes one"
-        )
+        raise UsageError(f"{asked!r}: expected one of {', '.join(KINDS)}, as NAME or NAME=VALUE")
     return KINDS[name](value)
 
 

@@ -48,7 +48,7 @@ class Regions:
 
 
 def padded(regions: Sequence[Regions | None], count: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A batch: features (b, count, width) and boxes (b, count, 4), zeros where there are none, and mask (b, count) bool.
+    """A batch: features (b, count, width), boxes (b, count, 4), zeros where there are none, and a bool mask (b, count).
 
     The most confident stay where there are more than `count`. Raises `MemescopeError` for features of another width.
     """

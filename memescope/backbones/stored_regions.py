@@ -1,9 +1,9 @@
-"""Region features that somebody else computed: bottom-up attention's TSV, and npz or npy files, one for each picture.
+"""Region features that somebody else computed: bottom-up attention's TSV, or npz and npy files, one for each picture.
 
-Formats: the TSV of peteranderson80/bottom-up-attention (`image_id, image_w, image_h, num_boxes, boxes, features`, arrays
-as base64 of float32); npz files with `features` or `x`, `boxes` or `bbox`, and sizes; MMF's `ID.npy` with `ID_info.npy`
-beside it (Pythia's Mask R-CNN X-152, 100 x 2048, which MM-ORIENT uses). Files are found by the meme's id or its
-picture's name. The info file is a pickle: only plain values and numpy arrays are let out of it.
+Formats: the TSV of peteranderson80/bottom-up-attention (`image_id, image_w, image_h, num_boxes, boxes, features`, both
+arrays as base64 of float32); npz files with `features` or `x`, `boxes` or `bbox`, and sizes; MMF's `ID.npy` with
+`ID_info.npy` beside it (Pythia's Mask R-CNN X-152, 100 x 2048, which MM-ORIENT uses). Files are found by the meme's id
+or its picture's name. The info file is a pickle: only plain values and numpy arrays are let out of it.
 """
 
 from __future__ import annotations
