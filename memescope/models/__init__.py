@@ -11,7 +11,10 @@ from typing import Any, Protocol
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
 
-FAMILIES = {"starter": "memescope.models.starter:load_folder"}
+FAMILIES = {
+    "mrharm": "memescope.models.mrharm:load_folder",
+    "starter": "memescope.models.starter:load_folder",
+}
 """Family -> the function that loads a folder of it, imported when it is asked for."""
 PACKAGED = {"starter": Path(__file__).parent / "starter" / "weights"}
 """Name -> the folder of a model in the package."""
