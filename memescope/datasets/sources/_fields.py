@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from memescope.datasets.problems import Problems
+
 
 def files_there(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     """(file, split) of each native file that is there; of alternatives separated by " | " the first that is."""
@@ -15,6 +17,16 @@ def files_there(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[Path, 
             if paths := sorted(path for path in folder.glob(choice) if path.is_file()):
                 yield from ((path, split) for path in paths)
                 break
+
+
+def files_of_variant(folder: Path, files: Mapping[str, str], problems: Problems) -> Iterator[tuple[Path, str]]:
+    """`files_there` of a way of reading that wants other files than the usual one; notes it when none of "
+    "them is there."""
+    found = list(files_there(folder, files))
+    if not found:
+        names = ", ".join(pattern.split(" | ")[0] for pattern in files)
+        problems.add("missing-file", folder.name, f"none of the files of this reading is there: {names}", kept=True)
+    yield from found
 
 
 def first_file(folder: Path, choices: str) -> Path | None:

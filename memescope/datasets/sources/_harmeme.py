@@ -12,15 +12,16 @@ from pathlib import Path
 from memescope.datasets.native import json_lines
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Row
-from memescope.datasets.sources._fields import files_there, picture, strings, text
+from memescope.datasets.sources._fields import files_of_variant, picture, strings, text
+from memescope.datasets.sources._strict import keys
 
 _HARMFUL = {"not harmful": "not_harmful", "somewhat harmful": "harmful", "very harmful": "harmful"}
 
 
 def read_harmeme(folder: Path, problems: Problems, files: Mapping[str, str]) -> Iterator[Row]:
     """Rows with the native fields of the prepared set: harmful, harm_intensity, target, and targets for several."""
-    for path, split in files_there(folder, files):
-        for where, row in json_lines(path, problems):
+    for path, split in files_of_variant(folder, files, problems):
+        for where, row in keys(json_lines(path, problems), ("id", "labels", "text"), problems):
             id = text(row.get("id"))
             found = strings(row.get("labels"))
             intensity, targets = (found[0] if found else ""), found[1:]

@@ -9,6 +9,7 @@ from memescope.datasets.native import json_array
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, picture, text
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="araieval24",
@@ -36,7 +37,9 @@ _FILES = {
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     for path, split in files_there(folder, _FILES):
-        for where, row in json_array(path, problems):
+        # The shared task gave its test rows out without a class.
+        needed = ("id", "text") if split == "test" else ("id", "text", "class_label")
+        for where, row in keys(json_array(path, problems), needed, problems):
             yield Row(
                 id=text(row.get("id")),
                 image=picture(row.get("img_path")),

@@ -13,6 +13,7 @@ from memescope.datasets.native import json_lines, table
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, label, padded, picture, text
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="german_fhm",
@@ -46,7 +47,7 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
         if path.suffix == ".tsv":
             rows = table(path, problems, "\t", header=("id", "text", "label"), quoted=False)
         else:
-            rows = json_lines(path, problems)
+            rows = keys(json_lines(path, problems), ("id", "text", "label"), problems)
         for where, row in rows:
             id = padded(row.get("id"), 5)
             yield Row(

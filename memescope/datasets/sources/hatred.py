@@ -12,6 +12,7 @@ from memescope.datasets.native import json_lines
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, padded, picture, strings
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="hatred",
@@ -46,7 +47,7 @@ _FILES = {
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     for path, split in files_there(folder, _FILES):
-        for where, row in json_lines(path, problems):
+        for where, row in keys(json_lines(path, problems), ("id", "target", "reasonings"), problems):
             id, reasonings = padded(row.get("id"), 5), strings(row.get("reasonings"))
             if not reasonings:
                 problems.add("missing-field", where, "no reasonings", id, kept=True)

@@ -9,6 +9,7 @@ from memescope.datasets.native import table
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, picture
+from memescope.datasets.sources._strict import columns
 
 _CARD = Card(
     name="indonesian_misogyny",
@@ -34,8 +35,9 @@ _FILES = {"test_dataset.csv": "test"}
 
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
+    needed = ("image_path", "hate_final", "appropriateness_final")
     for path, split in files_there(folder, _FILES):
-        for where, row in table(path, problems):
+        for where, row in columns(table(path, problems), path, needed, problems):
             named = row.get("image_path", "").strip()
             yield Row(
                 id=named.rsplit(".", 1)[0],

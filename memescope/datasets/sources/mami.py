@@ -14,6 +14,7 @@ from memescope.datasets.native import table
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, first_file, picture
+from memescope.datasets.sources._strict import columns
 
 _KINDS = ("shaming", "stereotype", "objectification", "violence")
 _CARD = Card(
@@ -56,8 +57,12 @@ _TEST_LABELS = "test_labels.txt | test/test_labels.txt"
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     for path, split in files_there(folder, _FILES):
+        official = path.suffix == ".csv"
         apart = _labels_apart(folder, problems) if path.name == "Test.csv" else {}
-        for where, row in table(path, problems, "\t"):
+        needed = ["file_name", "Text Transcription" if official else "text"]
+        if path.name != "Test.csv":
+            needed += ["misogynous" if official else "label", *_KINDS]
+        for where, row in columns(table(path, problems, "\t"), path, needed, problems):
             name = row.get("file_name", "").strip()
             values = {**row, **apart.get(name, {})}
             misogynous = _yes_or_no(values.get("misogynous", values.get("label")))
@@ -68,7 +73,7 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
             yield Row(
                 id=name.rsplit(".", 1)[0],
                 image=picture(name),
-                text=row.get("Text Transcription", row.get("text", "")),
+                text=row["Text Transcription" if official else "text"],
                 labels={"misogynous": misogynous, **kinds},
                 lang="en",
                 split=split,
@@ -80,6 +85,7 @@ def _labels_apart(folder: Path, problems: Problems) -> dict[str, dict[str, str]]
     """Labels of the official test set by picture name, from their own file."""
     path = first_file(folder, _TEST_LABELS)
     if path is None:
+        problems.add("missing-file", "test_labels.txt", "the labels of Test.csv", kept=True)
         return {}
     header = ("file_name", "misogynous", *_KINDS)
     return {row["file_name"]: row for _, row in table(path, problems, "\t", header=header)}

@@ -12,6 +12,7 @@ from memescope.datasets.native import json_array
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, picture, strings, text
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="memecap",
@@ -39,7 +40,7 @@ _FILES = {
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     for path, split in files_there(folder, _FILES):
-        for where, row in json_array(path, problems):
+        for where, row in keys(json_array(path, problems), ("post_id", "meme_captions"), problems):
             id, meanings = text(row.get("post_id")), strings(row.get("meme_captions"))
             if not meanings:
                 problems.add("missing-field", where, "no meme captions", id, kept=True)

@@ -14,6 +14,7 @@ from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import first_file
 from memescope.datasets.sources._memotion import FIELDS, match, release_rows
+from memescope.datasets.sources._strict import columns
 
 _CARD = Card(
     name="memotion7k",
@@ -89,7 +90,7 @@ def _release(path: Path, split: str, problems: Problems) -> Iterator[Row]:
 
 
 def _kaggle(path: Path, release: Path | None, problems: Problems) -> Iterator[Row]:
-    rows = list(table(path, problems))
+    rows = list(columns(table(path, problems), path, ("image_name", "text_ocr", "overall_sentiment"), problems))
     graded = bool(rows) and "humour" in rows[0][1]
     theirs = [] if graded or release is None else list(release_rows(release, problems))
     ours = [(row.get("text_ocr", ""), row.get("overall_sentiment", "")) for _, row in rows]

@@ -9,6 +9,7 @@ from memescope.datasets.native import json_array
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, label, text
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="mmsd2",
@@ -39,7 +40,7 @@ _LABELS = {"0": "not_sarcastic", "1": "sarcastic"}
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     for path, split in files_there(folder, _FILES):
-        for where, row in json_array(path, problems):
+        for where, row in keys(json_array(path, problems), ("image_id", "text", "label"), problems):
             id = text(row.get("image_id"))
             yield Row(
                 id=id,

@@ -14,6 +14,7 @@ from memescope.datasets.native import table
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import first_file, label
+from memescope.datasets.sources._strict import columns
 
 _CULTURES = {"en": "US", "de": "DE", "es": "MX", "hi": "IN", "zh": "CN"}
 _CARD = Card(
@@ -59,7 +60,7 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
         if path is None:
             problems.add("missing-file", f"captions/{lang}.csv", "no captions of this language", kept=True)
             continue
-        for where, row in table(path, problems):
+        for where, row in columns(table(path, problems), path, ("Meme ID", "Translation"), problems):
             number = row.get("Meme ID", "").strip()
             cultures = gold.get(number, {})
             if number and culture not in cultures:
@@ -99,9 +100,9 @@ def _final(folder: Path, problems: Problems) -> dict[str, dict[str, str]]:
         return {}
     return {
         row.get("Meme ID", "").strip(): {
-            culture: str(label(row[culture].strip(), _LABELS)) for culture in _CULTURES.values() if culture in row
+            culture: str(label(row[culture].strip(), _LABELS)) for culture in _CULTURES.values()
         }
-        for _, row in table(path, problems)
+        for _, row in columns(table(path, problems), path, ("Meme ID", *_CULTURES.values()), problems)
     }
 
 
@@ -112,7 +113,8 @@ def _votes(folder: Path, problems: Problems) -> dict[tuple[str, str], list[str]]
     if path is None:
         problems.add("missing-file", "raw_annotations.csv", "no single votes", kept=True)
         return cast
-    for where, row in table(path, problems):
+    needed = ("dataset_language", "Meme ID", "hatespeech")
+    for where, row in columns(table(path, problems), path, needed, problems):
         vote = row.get("hatespeech", "").strip()
         if vote not in _LABELS:
             problems.add("unknown-label", where, f"vote {vote!r}: expected 0 or 1")

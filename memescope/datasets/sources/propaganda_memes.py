@@ -9,6 +9,7 @@ from memescope.datasets.native import json_lines
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, picture, strings, text
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="propaganda_memes",
@@ -36,15 +37,16 @@ _FILES = {
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     for path, split in files_there(folder, _FILES):
-        for where, row in json_lines(path, problems):
-            techniques = strings(row["labels"]) if "labels" in row else None
+        for where, row in keys(json_lines(path, problems), ("id", "labels", "text"), problems):
+            techniques = strings(row["labels"])
             yield Row(
                 id=text(row.get("id")),
                 image=picture(row.get("image")),
                 text=text(row.get("text")),
                 labels={
                     "techniques": techniques,
-                    "propaganda": None if techniques is None else "propaganda" if techniques else "none",
+                    # Derived: a meme that uses a technique is propaganda.
+                    "propaganda": "propaganda" if techniques else "none",
                 },
                 lang="en",
                 split=split,

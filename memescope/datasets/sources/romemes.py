@@ -13,6 +13,7 @@ from memescope.datasets.native import table
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import first_file
+from memescope.datasets.sources._strict import columns
 
 _CARD = Card(
     name="romemes",
@@ -48,6 +49,7 @@ _HOME = "baseline_sentiment/"
 _ALL = f"{_HOME}romemes.csv | romemes.csv"
 _TRANSLATED = f"{_HOME}translated_df.csv | translated_df.csv"
 _SPLITS = {"train": "train", "dev": "val", "test": "test"}
+_COLUMNS = ("", "ID", "Text", "Extension", "Complexity", "Real_Fake", "Sentiment1", "Sentiment2", "Political")
 _FILES = {
     _ALL: "train",
     **{
@@ -64,7 +66,7 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     splits = {} if variant == "whole" else _splits(folder, problems)
     english = first_file(folder, _TRANSLATED)
     translations = {row.get("", ""): row for _, row in table(english, problems)} if english else {}
-    for where, row in table(path, problems):
+    for where, row in columns(table(path, problems), path, _COLUMNS, problems):
         number, id, words = row.get("", ""), row.get("ID", "").strip(), row.get("Text", "")
         meta = {}
         # Joined by row number, and only where the Romanian text is the same.

@@ -9,6 +9,7 @@ from memescope.datasets.native import table
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import files_there, first_file, picture
+from memescope.datasets.sources._strict import columns
 
 _CARD = Card(
     name="romemes_sample",
@@ -27,6 +28,7 @@ _CARD = Card(
         "19 picture names begin with a space",
     ),
 )
+_COLUMNS = ("Image", "Text", "Complexity", "Real/Fake", "Sentiment1", "Sentiment2", "Political")
 _FILES = {"data.csv": "train"}
 _OCR = "data2.csv"
 
@@ -36,7 +38,7 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
     rows = table(path, problems, ";") if path else ()
     ocr = {row.pop("id", ""): row for _, row in rows}
     for path, split in files_there(folder, _FILES):
-        for where, row in table(path, problems, ";"):
+        for where, row in columns(table(path, problems, ";"), path, _COLUMNS, problems):
             name = row.get("Image", "")
             yield Row(
                 id=name.strip(),

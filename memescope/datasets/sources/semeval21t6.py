@@ -12,6 +12,7 @@ from memescope.datasets.native import json_array
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
 from memescope.datasets.sources._fields import first_file, picture, strings, text
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="semeval21t6",
@@ -72,7 +73,7 @@ def _by_id(folder: Path, choices: str, problems: Problems) -> Mapping[str, tuple
     """Rows of one file by id; a second row with an id is noted."""
     rows: dict[str, tuple[str, dict[str, Any]]] = {}
     path = first_file(folder, choices)
-    for where, row in json_array(path, problems) if path else ():
+    for where, row in keys(json_array(path, problems), ("id", "labels", "text"), problems) if path else ():
         id = text(row.get("id"))
         if not id:
             problems.add("missing-field", where, "no id")

@@ -13,7 +13,8 @@ from typing import Any
 from memescope.datasets.native import json_array
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
-from memescope.datasets.sources._fields import files_there, label, picture, text
+from memescope.datasets.sources._fields import files_of_variant, label, picture, text
+from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
     name="toxicn_mm",
@@ -57,8 +58,8 @@ _TYPES = {
 
 
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
-    for path, split in files_there(folder, _FILES_1 if variant == "1.0" else _FILES):
-        for where, row in json_array(path, problems):
+    for path, split in files_of_variant(folder, _FILES_1 if variant == "1.0" else _FILES, problems):
+        for where, row in keys(json_array(path, problems), ("text", "label", "type"), problems):
             named = text(row.get("path", row.get("new_path")))
             harmful, kind = label(row.get("label"), _HARMFUL), label(row.get("type"), _TYPES)
             if harmful in _HARMFUL.values() and kind is not None and (harmful == "harmful") != (kind != "not_harmful"):
