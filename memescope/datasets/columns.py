@@ -71,6 +71,7 @@ class Columns:
             problems.add("empty-text", where, f"no text in column {self.named['text']!r}", name, kept=True)
         labels = self._labels(record)
         used = {*self.named.values(), *self.labels}
+        meta = _meta({key: value for key, value in record.items() if key not in used})
         return Row(
             id=name,
             image=image,
@@ -79,9 +80,9 @@ class Columns:
             lang=(plain(self._value(record, "lang")) or "und").lower(),
             split=split_name(plain(self._value(record, "split")) or split),
             where=where,
-            aspect=plain(self._value(record, "aspect")),
+            aspect=plain(self._value(record, "aspect") or meta.get("aspect")),
             rationale=plain(self._value(record, "rationale")),
-            meta=_meta({key: value for key, value in record.items() if key not in used}),
+            meta=meta,
         )
 
     def _value(self, record: Mapping[str, Any], role: str) -> Any:

@@ -9,9 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from memescope.datasets.arrow import needs_pyarrow, stored_splits
-from memescope.datasets.columns import USUAL, is_split, recognise_columns
+from memescope.datasets.arrow import needs_pyarrow, read_rows, stored_splits
+from memescope.datasets.columns import is_split, recognise_columns, split_name
 from memescope.datasets.native import json_array, json_lines, lines, table
+from memescope.datasets.prepared import in_order
 from memescope.datasets.problems import Problems
 from memescope.errors import UsageError
 from memescope.perception.sniff import SUFFIXES
@@ -41,7 +42,8 @@ def parts_of(path: Path) -> list[tuple[Path, str]]:
         files = [file for file in sorted((path / "data").iterdir()) if file.suffix.lower() in DATA]
     named = [(file, _stem(file)) for file in files if is_split(_stem(file))]
     if named:
-        return named
+        order = in_order([split_name(split) for _, split in named])
+        return sorted(named, key=lambda part: order.index(split_name(part[1])))
     if len(files) > 1:
         raise UsageError(f"{path}: name the file to read, there are {', '.join(file.name for file in files)}")
     if files:
@@ -151,8 +153,6 @@ def _parquet(path: Path, problems: Problems) -> Iterator[Record]:
 
 
 def _hub(place: Path) -> Iterator[Record]:
-    from memescope.datasets.arrow import read_rows
-
     info = json.loads((place / "dataset_info.json").read_text("utf-8"))
     names = _names_of(info.get("features") or {})
     for number, row in enumerate(read_rows(place), 1):
@@ -201,6 +201,3 @@ def first_names(path: Path) -> list[str]:
     for _, record in islice(records(path, Problems()), 50):
         names |= dict.fromkeys(record)
     return list(names)
-
-
-__all__ = ["DATA", "PICTURES", "USUAL", "delimiter", "first_names", "parts_of", "records"]
