@@ -1,0 +1,83 @@
+"""One question, asked until a reply holds: its form, its label and its rules are checked, and the fault of one reply is
+told, in our own words, with the next try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from memescope.rationales.desk import Answered, Desk, Question
+from memescope.rationales.prompts import Prompt, Subject, fill
+from memescope.rationales.replies import LABEL_FIELDS, TRUNCATED, Invalid, parse, read_label
+from memescope.rationales.rules import Rules, broken_rule
+
+
+class Unusable(Exception):
+    """No reply held within the bound; `fault` is the last one's."""
+
+    def __init__(self, fault: Invalid) -> None:
+        self.fault = fault
+
+
+@dataclass
+class Used:
+    """What one meme took."""
+
+    replies: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+async def until_valid(
+    subject: Subject, prompt: Prompt, desk: Desk, tries: int, used: Used, explain: bool = False
+) -> tuple[dict[str, Any], Answered]:
+    """Fields of the first reply that holds; raises `Unusable` with the fault of the last one."""
+    several = subject.task is not None and subject.task.kind == "multilabel"
+    fault = Invalid("empty", "")
+    for turn in range(tries):
+        answer = await desk.ask(Question(prompt, subject, explain, turn, fault.hint, several))
+        used.replies += 1
+        used.tokens_in += answer.tokens_in
+        used.tokens_out += answer.tokens_out
+        checked = check(answer, subject, prompt, explain)
+        if isinstance(checked, dict):
+            return checked, answer
+        fault = checked
+    raise Unusable(fault)
+
+
+def check(answer: Answered, subject: Subject, prompt: Prompt, explain: bool = False) -> dict[str, Any] | Invalid:
+    """The fields of a reply that has the form asked for and breaks no rule, labels in their canonical spelling."""
+    kind = fill(prompt, subject).kind
+    if answer.finish == "content_filter":
+        return Invalid("content-filter", "the reply was withheld")
+    if answer.finish == "length":
+        return TRUNCATED
+    fields = parse(answer.text, kind)
+    if isinstance(fields, Invalid):
+        return fields
+    for name in LABEL_FIELDS:
+        if name in fields:
+            task = subject.task
+            several = task is not None and task.kind == "multilabel"
+            stated = read_label(fields[name], task.labels if task else (), several)
+            if stated is None:
+                return Invalid("no-label", f"{name} was not one of the labels, spelled as given")
+            if explain and stated != subject.label:
+                return Invalid("wrong-label", f"{name} was not the annotators' label")
+            fields[name] = stated
+    for name, value in fields.items():
+        wanted = prompt.languages.get(name)
+        lang = subject.meme.lang if wanted == "meme" else wanted
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and name in prompt.rules:
+                fault = _fault(text, prompt.rules[name], subject, None if lang == "und" else lang, answer.word)
+                if fault:
+                    return fault
+    return fields
+
+
+def _fault(text: str, rules: Rules, subject: Subject, lang: str | None, word: str | None) -> Invalid | None:
+    return broken_rule(
+        text, rules, task=subject.task, label=subject.label, meme_text=subject.meme.text, lang=lang, word=word
+    )
