@@ -42,7 +42,7 @@ OTHER_TEXT_COSINE, OTHER_TEXT_NEIGHBOURS = 0.75, 8
 _BLOCK, _WIDE_BLOCK = 128, 1024
 _MOST_PER_HASH, _MOST_LOOKED = 128, 16
 _PLAIN = np.zeros(32, np.uint8)
-_MIRROR = np.tile(np.packbits(np.arange(16) % 2 == 1), 16)
+MIRROR = np.tile(np.packbits(np.arange(16) % 2 == 1), 16)
 """Mirroring a picture negates every second DCT term of a row."""
 
 
@@ -171,7 +171,7 @@ class _Search:
 
     def by_mirrored_hash(self) -> None:
         """Join what is within `MIRROR_BITS` of the mirrored hash, whatever the texts: OCR reads no mirrored letters."""
-        for a, near in self._within(_MIRROR, MIRROR_BITS):
+        for a, near in self._within(MIRROR, MIRROR_BITS):
             for b, _ in near:
                 if not self._alike.joined(a, b):
                     self._join(a, b)
@@ -194,7 +194,7 @@ class _Search:
         return Clusters(duplicates, alike)
 
     def _describe(self, i: int, first: int) -> Duplicate:
-        plain, mirrored = (int(_bits(self._hashes[i] ^ mask, self._hashes[first])) for mask in (_PLAIN, _MIRROR))
+        plain, mirrored = (int(_bits(self._hashes[i] ^ mask, self._hashes[first])) for mask in (_PLAIN, MIRROR))
         good = self._good[i] and self._good[first]
         if self._keys is not None and self._keys[i] == self._keys[first]:
             return Duplicate(first, "exact", 0)

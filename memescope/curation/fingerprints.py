@@ -15,11 +15,15 @@ from concurrent.futures import TimeoutError as Late
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from memescope.cache import Cache, content_key
 from memescope.curation.hashes import FINGERPRINT_VERSION, Fingerprint, fingerprint
 from memescope.errors import PictureError
+from memescope.perception.inpaint import INPAINT_VERSION, inpaint
+from memescope.perception.lines import Line
 from memescope.perception.pictures import MAX_BYTES, Picture, open_picture
 
 Progress = Callable[[str, int, int], None]
@@ -43,16 +47,21 @@ class FilePrint:
 
 
 def fingerprint_files(
-    paths: Sequence[Path],
+    paths: Sequence[Path | bytes],
     *,
+    inpainted: bool = False,
     workers: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> list[FilePrint]:
-    """The print of each file, in order; equal files are decoded once. `workers` processes, by default one a core."""
+    """The print of each file (or of a file's bytes), in order; equal files are decoded once.
+
+    With `inpainted` marks are those of the picture without its letters: text is detected, not read, and painted over.
+    `workers` processes, by default one a core.
+    """
     workers = workers or os.cpu_count() or 1
-    cache = Cache("fingerprints")
+    stage, cache, _key = ("inpaint pictures" if inpainted else "hash pictures"), Cache("fingerprints"), _keys(inpainted)
     found: list[FilePrint] = []
-    with _decoders(workers) as decode:
+    with _decoders(workers, inpainted) as decode:
         for start in range(0, len(paths), _WINDOW):
             window = paths[start : start + _WINDOW]
             digests = [file_digest(path) for path in window]
@@ -67,11 +76,11 @@ def fingerprint_files(
                 cache.put(fresh)
                 known |= fresh
                 done += len(batch)
-                progress("hash pictures", min(done, len(paths)), len(paths))
+                progress(stage, min(done, len(paths)), len(paths))
             for digest, error in digests:
                 why = error or errors.get(digest)
                 found.append(_failed(digest, why) if why else _read(digest, known[_key(digest)]))
-            progress("hash pictures", len(found), len(paths))
+            progress(stage, len(found), len(paths))
     return found
 
 
@@ -80,8 +89,10 @@ def pixel_key(picture: Picture) -> str:
     return hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes()).hexdigest()
 
 
-def file_digest(path: Path) -> tuple[str, str | None]:
+def file_digest(path: Path | bytes) -> tuple[str, str | None]:
     """(SHA-256 of the file, None), or ("", why it could not be read). Files too large for a picture are not read."""
+    if isinstance(path, bytes):
+        return hashlib.sha256(path).hexdigest(), None
     try:
         if path.stat().st_size > MAX_BYTES:
             return "", f"{str(path)!r}: larger than {MAX_BYTES} bytes"
@@ -92,25 +103,26 @@ def file_digest(path: Path) -> tuple[str, str | None]:
 
 Done = dict[str, bytes | str]
 """By file digest: pixel digest and fingerprint as bytes, or why there is none."""
-Decode = Callable[[dict[str, Path]], Iterator[Done]]
+Decode = Callable[[dict[str, Path | bytes]], Iterator[Done]]
 
 
 @contextmanager
-def _decoders(workers: int) -> Iterator[Decode]:
+def _decoders(workers: int, inpainted: bool) -> Iterator[Decode]:
     """Gives a function that decodes files by digest and yields what is done, in batches."""
     pool: list[ProcessPoolExecutor] = []
+    work = partial(_decode, inpainted=inpainted)
 
-    def decode(files: dict[str, Path]) -> Iterator[Done]:
+    def decode(files: dict[str, Path | bytes]) -> Iterator[Done]:
         items = list(files.items())
         batches = [items[i : i + _BATCH] for i in range(0, len(items), _BATCH)]
         if workers == 1 or (not pool and len(items) <= _FEW):
-            yield from map(_decode, batches)
+            yield from map(work, batches)
             return
         if not pool:
             pool.append(_pool(workers))
-        waiting: list[tuple[list[tuple[str, Path]], Future[Done]]] = []
+        waiting: list[tuple[list[tuple[str, Path | bytes]], Future[Done]]] = []
         for batch in batches:
-            waiting.append((batch, pool[0].submit(_decode, batch)))
+            waiting.append((batch, pool[0].submit(work, batch)))
         for batch, future in waiting:
             try:
                 yield future.result(SECONDS * len(batch))
@@ -118,10 +130,10 @@ def _decoders(workers: int) -> Iterator[Decode]:
                 # One of these files ended or stopped a process: each is tried by itself, in a process of its own.
                 _end(pool[0])
                 for item in batch:
-                    yield _alone(item)
+                    yield _alone(item, work)
                 pool[0] = _pool(workers)
                 after = batches.index(batch) + 1
-                waiting[after:] = [(one, pool[0].submit(_decode, one)) for one, _ in waiting[after:]]
+                waiting[after:] = [(one, pool[0].submit(work, one)) for one, _ in waiting[after:]]
 
     try:
         yield decode
@@ -130,14 +142,16 @@ def _decoders(workers: int) -> Iterator[Decode]:
             _end(one)
 
 
-def _alone(item: tuple[str, Path]) -> Done:
+def _alone(item: tuple[str, Path | bytes], work: Callable[[list[tuple[str, Path | bytes]]], Done]) -> Done:
+    digest, file = item
+    name = f"a picture of {len(file)} bytes" if isinstance(file, bytes) else repr(str(file))
     pool = _pool(1)
     try:
-        return pool.submit(_decode, [item]).result(SECONDS)
+        return pool.submit(work, [item]).result(SECONDS)
     except Late:
-        return {item[0]: f"{str(item[1])!r}: decoding it took more than {SECONDS:g} s and was stopped"}
+        return {digest: f"{name}: decoding it took more than {SECONDS:g} s and was stopped"}
     except BrokenProcessPool:
-        return {item[0]: f"{str(item[1])!r}: the decoder died on it"}
+        return {digest: f"{name}: the decoder died on it"}
     finally:
         _end(pool)
 
@@ -160,19 +174,33 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _decode(batch: list[tuple[str, Path]]) -> Done:
+def _decode(batch: list[tuple[str, Path | bytes]], inpainted: bool) -> Done:
     done: Done = {}
     for digest, path in batch:
         try:
             picture = open_picture(path)
-            done[digest] = bytes.fromhex(pixel_key(picture)) + fingerprint(picture).to_bytes()
+            pixels = bytes.fromhex(pixel_key(picture))
+            done[digest] = pixels + fingerprint(_without_letters(picture) if inpainted else picture).to_bytes()
         except PictureError as error:
             done[digest] = str(error)
     return done
 
 
-def _key(digest: str) -> str:
-    return content_key("file", FINGERPRINT_VERSION, digest)
+def _without_letters(picture: Picture) -> Picture:
+    boxes = _detector().boxes(picture.pixels)
+    return inpaint(picture, [Line("", tuple((float(x), float(y)) for x, y in b.corners), b.score) for b in boxes])
+
+
+@cache
+def _detector() -> Any:
+    from memescope.perception.detector import TextDetector
+
+    return TextDetector()
+
+
+def _keys(inpainted: bool) -> Callable[[str], str]:
+    settings = [INPAINT_VERSION] if inpainted else []
+    return lambda digest: content_key("file", FINGERPRINT_VERSION, digest, *settings)
 
 
 def _read(digest: str, value: bytes) -> FilePrint:
