@@ -11,12 +11,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from memescope.errors import UsageError
 from memescope.meme import Answer, Meme, Reading
-from memescope.training.staged.recipe import Stage, StagedTraining
+from memescope.training.recipe import Part
+from memescope.training.staged.recipe import AbstainPart, Stage, StagedRecipe, StagedTraining
+from memescope.training.staged.run import train_staged
 from memescope.training.staged.sampling import LengthBuckets
+from memescope.training.staged.settle import settle
 from memescope.training.staged.stage import mean_figures, run_stage
 
 
@@ -71,7 +76,7 @@ class _Learner:
         self._kill_at = kill_at
 
     def collate(self, memes, objective):
-        if memes[0].split == "60":  # the training memes
+        if memes[0].split in ("60", "train"):  # the training memes
             self.batches.append([meme.id for meme in memes])
             if self._kill_at is not None and len(self.batches) == self._kill_at:
                 raise KeyboardInterrupt
@@ -161,3 +166,90 @@ def test_max_steps_ends_early_and_is_looked_at(tmp_path: Path) -> None:
     found = run_stage(learner, STAGE, _memes(60), _memes(30), settings, tmp_path, lambda *_: None)
     assert len(learner.batches) <= 4  # one batch is made ahead
     assert found["chosen"]["step"] == 3
+
+
+class _FamilyLearner(_Learner):
+    version = "1"
+
+    def settle(self, settled, card):
+        self.settled, self.told = settled, card
+
+    def card(self, metrics):
+        return f"# {metrics['recipe']}\n"
+
+
+class _Model(Part):
+    family: str = "tiny"
+
+
+class _Recipe(StagedRecipe):
+    model: _Model = _Model()
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    for name, n in (("train", 60), ("val", 30)):
+        lines = [
+            {"id": m.id, "image": f"{m.id}.png", "text": f"{m.text} {m.id} {name}", "labels": m.labels, "meta": m.meta}
+            for m in _memes(n)
+        ]
+        (tmp_path / "root" / "drawn").mkdir(parents=True, exist_ok=True)
+        for i, line in enumerate(lines):
+            pixels = np.random.default_rng([n, i]).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "root" / "drawn" / f"{line['id']}-{name}.png")
+            line["image"] = f"{line['id']}-{name}.png"
+        path = tmp_path / "root" / "drawn" / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return tmp_path
+
+
+def _recipe(folder: Path, **changes: object) -> _Recipe:
+    stages = [
+        {"name": "reason", "objective": "rationale", "epochs": 1, "learning_rate": 0.01, "batch_size": 8},
+        {"name": "judge", "objective": "label", "epochs": 4, "learning_rate": 0.05, "batch_size": 8},
+    ]
+    data = {"root": folder / "root", "sets": ["drawn"], "tasks": ["harmful"], "rationales": folder / "r.json"}
+    return _Recipe.model_validate({"name": "t", "out": folder / "out", "data": data, "stages": stages} | changes)
+
+
+def test_stages_follow_each_other_and_share_what_they_have_in_common(drawn: Path) -> None:
+    reasons = {str(i): "because" for i in range(0, 60, 2)}
+    learner = _FamilyLearner()
+    metrics = train_staged(_recipe(drawn), learner, lambda *_: None, lambda path: reasons)
+    assert [(stage["stage"], stage["rows"]) for stage in metrics["stages"]] == [("reason", 30), ("judge", 60)]
+    assert metrics["val"]["harmful"]["macro_f1"] > 0.8
+    assert learner.told["harmful"]["trained_on"] == "60 memes of drawn"
+    files = {path.name for path in (drawn / "out").iterdir()}
+    assert files >= {"recipe.yaml", "metrics.json", "log.jsonl", "MODEL_CARD.md"}
+    log = [json.loads(line) for line in (drawn / "out" / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in log} == {"reason", "judge"}
+    other = _FamilyLearner()
+    stages = [s.model_dump() for s in _recipe(drawn).stages]
+    stages[1]["epochs"] = 2
+    train_staged(_recipe(drawn, stages=stages), other, lambda *_: None, lambda path: reasons)
+    assert 16 <= len(other.batches) <= 18  # two epochs of labels; the first stage was there already
+    third = _FamilyLearner()
+    train_staged(_recipe(drawn, stages=stages), third, lambda *_: None, lambda path: reasons | {"2": "another reason"})
+    assert len(third.batches) > 18
+
+
+def test_a_stage_without_memes_is_named(drawn: Path) -> None:
+    with pytest.raises(UsageError, match=r"stage 'reason' \(rationale\): no train meme .* \(a rationale\)"):
+        train_staged(_recipe(drawn), _FamilyLearner(), lambda *_: None, lambda path: {})
+
+
+def test_settling_sharpens_or_softens_and_keeps_the_order() -> None:
+    rng = np.random.default_rng(0)
+    memes, readings = [], []
+    for i in range(400):
+        p = float(rng.uniform(0.05, 0.95))
+        sharp = p**3 / (p**3 + (1 - p) ** 3)  # three times too sure in log-odds
+        truth = "harmful" if rng.random() < p else "not-harmful"
+        memes.append(Meme(text=f"meme number {i} says {rng.integers(1e9)}", labels={"harmful": truth}))
+        label = "harmful" if sharp > 0.5 else "not-harmful"
+        readings.append(Reading({"harmful": Answer(label, {"not-harmful": 1 - sharp, "harmful": sharp})}))
+    found = settle(readings, memes, ["harmful", "hateful"], AbstainPart(target_error=0.3), seed=0)
+    assert list(found) == ["harmful"]
+    assert found["harmful"].scale[0] == pytest.approx(1 / 3, abs=0.08)
+    assert found["harmful"].abstain is not None
+    assert found["harmful"].figures["n"] == 400

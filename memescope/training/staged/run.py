@@ -1,0 +1,141 @@
+"""Training a staged family: its stages one after the other, calibration, and the run folder.
+
+| file of the run | what |
+|---|---|
+| recipe.yaml | the recipe with every override |
+| config.json, model.safetensors, tokenizer files | the model; `memescope.load(folder)` reads it |
+| metrics.json | figures on the selection split, by stage and once calibrated; test figures come from `eval` |
+| log.jsonl | losses and figures by stage and step |
+| MODEL_CARD.md | data, deviations from the paper, figures, intended use |
+
+Finished stages and checkpoints are kept in the user's cache folder under what they depend on (model, data, the stages
+before, seed), so that a killed run goes on, and runs that begin alike share their first stages.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from memescope.cache import cache_folder, content_key
+from memescope.datasets import split_hash
+from memescope.errors import UsageError
+from memescope.meme import Meme
+from memescope.training.run import Progress, put, read_memes, write_recipe
+from memescope.training.staged.recipe import Objective, StagedRecipe
+from memescope.training.staged.settle import Settled, settle
+from memescope.training.staged.stage import Learner, run_stage
+
+
+class FamilyLearner(Learner, Protocol):
+    """A learner that can be settled and written as a run."""
+
+    version: str
+    """Names the code and weights it starts from: another version trains again."""
+
+    def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
+        """Take over calibration, abstain thresholds and what the card says of each task."""
+        ...
+
+    def card(self, metrics: dict[str, Any]) -> str:
+        """The run's MODEL_CARD.md."""
+        ...
+
+
+def train_staged(
+    recipe: StagedRecipe,
+    learner: FamilyLearner,
+    report: Progress,
+    rationales: Callable[[Path], dict[str, str]],
+) -> dict[str, Any]:
+    """Train `learner` as the recipe says and write the run folder; gives the content of `metrics.json`.
+
+    `rationales` reads the file of reasons: meme id -> reason.
+    """
+    start = time.perf_counter()
+    train, val = _read(recipe, rationales)
+    base = [recipe.model_dump(mode="json")["model"], learner.version, split_hash(train), split_hash(val)]
+    base += [recipe.train.seed, recipe.train.max_steps, recipe.train.precision, _texts(train)]
+    stages, log = [], ""
+    for number, stage in enumerate(recipe.stages):
+        key = content_key(*base, [s.model_dump(mode="json") for s in recipe.stages[: number + 1]])
+        folder = cache_folder() / "training" / key[:24]
+        rows = [usable(part, stage.objective, recipe.data.tasks) for part in (train, val)]
+        for name, some in zip(("train", "val"), rows, strict=True):
+            if not some:
+                raise UsageError(
+                    f"stage {stage.name!r} ({stage.objective}): no {name} meme has what it learns from "
+                    f"({_needs(stage.objective, recipe.data.tasks)})"
+                )
+        found = run_stage(learner, stage, rows[0], rows[1], recipe.train, folder, report)
+        stages.append(found)
+        for line in (folder / "log.jsonl").read_text("utf-8").splitlines():
+            log += json.dumps({"stage": stage.name, **json.loads(line)}) + "\n"
+    labelled = usable(val, "label", recipe.data.tasks)
+    settled = settle(learner.answer(labelled), labelled, recipe.data.tasks, recipe.abstain, recipe.train.seed)
+    card = {task: {"trained_on": _trained_on(task, train), "val": one.figures} for task, one in settled.items()}
+    learner.settle(settled, card)
+    metrics = {
+        "recipe": recipe.name,
+        "seed": recipe.train.seed,
+        "rows": len(train),
+        "split_hash": split_hash(train),
+        "val_rows": len(val),
+        "seconds": round(time.perf_counter() - start, 1),
+        "stages": stages,
+        "val": {task: one.figures | {"calibration": one.method} for task, one in settled.items()},
+    }
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    write_recipe(recipe)
+    put(recipe.out / "log.jsonl", log.encode())
+    put(recipe.out / "MODEL_CARD.md", learner.card(metrics).encode())
+    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    learner.save(recipe.out)
+    return metrics
+
+
+def usable(memes: Sequence[Meme], objective: Objective, tasks: Sequence[str]) -> list[Meme]:
+    """The memes that have what an objective learns from."""
+    needs_reason, needs_label = objective in ("rationale", "both"), objective in ("label", "both")
+    return [
+        meme
+        for meme in memes
+        if (not needs_reason or meme.rationale) and (not needs_label or any(task in meme.labels for task in tasks))
+    ]
+
+
+def _read(recipe: StagedRecipe, rationales: Callable[[Path], dict[str, str]]) -> tuple[list[Meme], list[Meme]]:
+    data = recipe.data
+    train = read_memes(data, data.train_splits)
+    if data.fraction < 1:
+        kept = np.linspace(0, len(train) - 1, max(1, round(data.fraction * len(train)))).round().astype(int)
+        train = [train[i] for i in kept]
+    val = read_memes(data, (data.val_split,))
+    if data.rationales is not None:
+        reasons = rationales(data.rationales)
+        train, val = ([replace(m, rationale=reasons.get(m.id) or m.rationale) for m in part] for part in (train, val))
+    return train, val
+
+
+def _texts(memes: Sequence[Meme]) -> str:
+    """Names the words that are learnt from; labels and ids are in `split_hash`."""
+    return content_key([[meme.text, meme.rationale, meme.aspect] for meme in memes])
+
+
+def _needs(objective: Objective, tasks: Sequence[str]) -> str:
+    parts = {"rationale": "a rationale", "label": f"a label of {', '.join(tasks)}"}
+    return " and ".join(parts.values()) if objective == "both" else parts[objective]
+
+
+def _trained_on(task: str, memes: Sequence[Meme]) -> str:
+    counts: dict[str, int] = {}
+    for meme in memes:
+        if task in meme.labels:
+            counts[meme.source or "memes"] = counts.get(meme.source or "memes", 0) + 1
+    return "; ".join(f"{n} memes of {source}" for source, n in counts.items())
