@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 import typer
 
-from memescope.verbs.data.prepare import prepare_command
+from memescope.verbs.data.atlas import atlas_command
 from memescope.verbs.data.audit import audit_command
+from memescope.verbs.data.prepare import prepare_command
 from memescope.verbs.data.synth import synth_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare_command,
+    "atlas": atlas_command,
     "audit": audit_command,
     "synth": synth_command,
 }
