@@ -29,7 +29,7 @@ DEFECTS = {
         "empty-text",
     ),
     *("missing-field", "unknown-label", "duplicate-row", "duplicate-id", "padded-id", "windows-path", "outside-path"),
-    *("missing-picture", "broken-picture"),
+    *("missing-picture", "broken-picture", "empty-text"),
 }
 """Every kind but those that only public datasets can have, and contradictions, which need two labelled columns."""
 JSONL_ONLY = (
