@@ -2,8 +2,9 @@
 
 Formats: the TSV of peteranderson80/bottom-up-attention (`image_id, image_w, image_h, num_boxes, boxes, features`, both
 arrays as base64 of float32); npz files with `features` or `x`, `boxes` or `bbox`, and sizes; MMF's `ID.npy` with
-`ID_info.npy` beside it (Pythia's Mask R-CNN X-152, 100 x 2048, which MM-ORIENT uses). Files are found by the meme's id
-or its picture's name. The info file is a pickle: only plain values and numpy arrays are let out of it.
+`ID_info.npy` beside it (Pythia's Mask R-CNN X-152, 100 x 2048, which MM-ORIENT uses); and the shards that `memescope
+data perceive --out` writes. Files are found by the meme's id or its picture's name. The info file is a pickle: only
+plain values and numpy arrays are let out of it.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from memescope.backbones.regions import Regions
+from memescope.backbones.shards import from_shard, shard_index
 from memescope.datasets.transforms import Lookup
 from memescope.errors import MemescopeError, UsageError
 from memescope.meme import Meme
 
 TSV_FIELDS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
+_SEVERAL = (".tsv", ".safetensors")
 _LONGEST_FIELD = 1 << 30
 _FEATURES, _BOXES = ("features", "x"), ("boxes", "bbox")
 _WIDTH, _HEIGHT, _COUNT = ("image_w", "image_width"), ("image_h", "image_height"), ("num_boxes", "num_bbox")
 
 
 class StoredRegions(Lookup):
-    """Regions from a folder of npz or npy files, or from a TSV file (or a folder of them).
+    """Regions from a folder of npz or npy files, or from a TSV file or shard (or a folder of them).
 
     Files are read when they are asked for. `len` is how many pictures there are. Raises `UsageError` where the path
     holds none of these.
@@ -40,19 +44,26 @@ class StoredRegions(Lookup):
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        tables = [path] if path.is_file() and path.suffix == ".tsv" else sorted(path.glob("*.tsv"))
+        tables, shards = ([path] if path.suffix == kind else sorted(path.glob(f"*{kind}")) for kind in _SEVERAL)
         self._files: dict[str, Path] = {}
         self._places: dict[str, tuple[Path, int]] = {}
         if path.is_dir():
             files = [file for kind in ("*.npz", "*.npy") for file in path.rglob(kind)]
             self._files = {file.stem: file for file in sorted(files) if not file.stem.endswith("_info")}
-        for table in tables:
+        for table in filter(Path.is_file, tables):
             self._places |= _index(table)
-        if not self._files and not self._places:
-            raise UsageError(f"{path}: expected a .tsv file or a folder with .npz, .npy or .tsv files of regions")
+        try:
+            self._shards = shard_index([shard for shard in shards if shard.is_file()])
+        except (OSError, ValueError, SafetensorError) as error:
+            raise UsageError(f"regions in {path}: {error}") from None
+        if not len(self):
+            raise UsageError(
+                f"{path}: expected a .tsv or .safetensors file, or a folder with .npz, .npy, .tsv or .safetensors "
+                "files of regions"
+            )
 
     def __len__(self) -> int:
-        return len(self._files) + len(self._places)
+        return len(self._files) + len(self._places) + len(self._shards)
 
     def of(self, meme: Meme) -> Regions | None:
         """The meme's regions; None where there are none. `MemescopeError`, naming the file, for broken ones."""
@@ -63,11 +74,13 @@ class StoredRegions(Lookup):
             if name in self._places:
                 table, place = self._places[name]
                 return _guarded(f"{table}: {name}", lambda table=table, place=place: _from_row(_row(table, place)))
+            if name in self._shards:
+                return from_shard(*self._shards[name])
         return None
 
 
 def _names(meme: Meme) -> list[str]:
-    named = [meme.id]
+    named = [f"{meme.split}/{meme.id}", meme.id] if meme.split else [meme.id]
     if isinstance(meme.image, str | Path):
         named += [Path(meme.image).stem, Path(meme.image).name]
     return named

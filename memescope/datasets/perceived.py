@@ -139,6 +139,11 @@ class Perceived(Sequence[dict[str, Any]]):
         wanted = [kind for kind in self.kinds if isinstance(kind, Transform)]
         return [run_transform(kind, self.memes, workers, progress, timeout) for kind in wanted]
 
+    @property
+    def lookups(self) -> list[Lookup]:
+        """What is looked up rather than made."""
+        return [kind for kind in self.kinds if isinstance(kind, Lookup)]
+
     def batch(self, places: Sequence[int]) -> list[dict[str, Any]]:
         """The items at these places, each transform's values read at once."""
         memes = [self.memes[place] for place in places]
