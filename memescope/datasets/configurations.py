@@ -1,4 +1,4 @@
-"""The 46 configurations of MemeLens (arXiv 2601.12539): a task of a dataset in a language, a folder of its release each.
+"""The 46 configurations of MemeLens (arXiv 2601.12539): a task of a dataset in a language, one folder of its release.
 
 Names are those of the release, misspellings included (`propoganda_ar_ArMeme`, `MIMIC_Islamophpbia`). The released code
 contradicts itself in places; the table follows its label map and its figures (38 datasets, 20 tasks, 9 languages and
