@@ -16,7 +16,11 @@ from memescope.errors import MemescopeError, UsageError
 from memescope.meme import Meme
 from memescope.taxonomy import load_label_map
 
-_COMMON = re.compile(r"^(train|training|val|valid|validation|dev|test|data|dataset|labels?|readme|metadata|\*)\b", re.I)
+_COMMON = re.compile(
+    r"^(train|training|val|valid|validation|dev|test|data|dataset|labels?|readme|metadata|final_dataset|train_raw|test_raw|\*)"
+    r"\b",
+    re.I,
+)
 _SAMPLE = 50
 
 
@@ -96,7 +100,7 @@ def _fits(source: Source, folder: Path) -> bool:
         for row in sample:
             label_map.canonical(row.labels, row.where)
         for row in source.read(folder, Problems(), variant):
-            counted[row.split] = counted.get(row.split, 0) + 1
+            counted[row.split or "all"] = counted.get(row.split or "all", 0) + 1
     except MemescopeError:
         return False
     return any(counted.get(split) == number for split, number in source.card.rows.items())

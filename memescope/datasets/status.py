@@ -126,7 +126,7 @@ def _look(place: Path, source: Source | None, known_by: str, root: Path) -> Foun
         variant = next(iter(source.variants), "")
         raw = source.read(place, problems, variant)
         for meme in harmonise(raw, load_label_map(source.name), place, problems, source.name, source.pictures):
-            rows[meme.split or ""] += 1
+            rows[meme.split or "all"] += 1
             found.pictures += meme.image is not None
     except MemescopeError as error:
         found.error = str(error)
