@@ -48,7 +48,8 @@ ARMEME = [
 
 
 def test_armeme(tmp_path):
-    memes, problems = read("armeme", write(tmp_path, {"arabic_memes_categorization_dev.jsonl": lines(*ARMEME)}))
+    write(tmp_path, {"arabic_memes_categorization_dev.jsonl": lines(*ARMEME)})
+    memes, problems = read("armeme", tmp_path, "binary")
     assert {id: meme.labels for id, meme in memes.items()} == {
         "0": {"propaganda": "not-propaganda"},
         "1": {"propaganda": "propaganda"},
@@ -57,7 +58,7 @@ def test_armeme(tmp_path):
     assert {meme.split for meme in memes.values()} == {"val"}
     assert [message for _, message in told(problems, "left-out")] == ["class not-meme", "class other", "class other"]
     assert "'rumour'" in told(problems, "unknown-label")[0][1]
-    everything, _ = read("armeme", tmp_path, "all")
+    everything, _ = read("armeme", tmp_path)
     assert [everything[id].meta.get("class") for id in "0235"] == [None, "not-meme", "other", "other"]
     assert everything["2"].labels == {}
 
@@ -65,7 +66,7 @@ def test_armeme(tmp_path):
 def test_what_a_rule_leaves_out_does_not_stop_a_strict_reading(tmp_path):
     write(tmp_path, {"arabic_memes_categorization_dev.jsonl": lines(*ARMEME[:4]), "p/0.jpg": b"a", "p/1.jpg": b"b"})
     strict = Problems(strict=True)
-    assert len(read_source(load_source("armeme"), tmp_path, strict)) == 2
+    assert len(read_source(load_source("armeme"), tmp_path, strict, variant="binary")) == 2
     assert strict.counts == {"left-out": 2}
     write(tmp_path, {"arabic_memes_categorization_dev.jsonl": lines(*ARMEME)})
     with pytest.raises(UsageError, match=r"arabic_memes_categorization_dev\.jsonl"):

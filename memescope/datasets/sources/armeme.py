@@ -27,8 +27,8 @@ _CARD = Card(
     verified="loader-code",
     flaws=(
         (
-            "rows counts all four classes; propaganda against not propaganda, as MemeLens and ArAIEval ask, leaves out "
-            "not-meme and other"
+            "rows counts all four classes; propaganda against not propaganda, which MemeLens and ArAIEval ask for, is "
+            "known of the first two alone"
         ),
         "araieval24 and prop2hate_meme are parts of it with splits of their own: do not mix them across splits",
     ),
@@ -69,7 +69,7 @@ SOURCE = Source(
     _FILES,
     _read,
     variants={
+        "all": "every row; what is no meme or other has no label of propaganda, its class is in meta",
         "binary": "propaganda and not propaganda alone, as MemeLens and ArAIEval have it",
-        "all": "also what is no meme and other, without a label of propaganda; their class is in meta",
     },
 )
