@@ -63,14 +63,20 @@ class _Part:
     memes: list[Meme]
     problems: Problems
     copies: int = 0
+    source: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.source = (self.memes[0].source if self.memes else None) or self.folder.name
 
 
-def collect(paths: Sequence[Path], progress: Progress = silent) -> Collection:
+def collect(paths: Sequence[Path], progress: Progress = silent, *, compare: bool = True) -> Collection:
     """The memes of every dataset under `paths`, in the order given; within a root in alphabetical order.
 
     A row that a second copy of a dataset repeats is one row, with the labels and the picture of both. A
     dataset's other variants are read if they label some of its rows otherwise. What is found in several places or
     variants gets a name that tells them apart: `harmc (ready)`, `toxicn_mm[1.0]`.
+
+    Without `compare` every folder stands for itself: copies are not joined and other variants not read.
 
     Raises `UsageError` when nothing could be read.
     """
@@ -80,7 +86,7 @@ def collect(paths: Sequence[Path], progress: Progress = silent) -> Collection:
     for done, folder in enumerate(folders):
         progress("read", done, len(folders))
         try:
-            parts += [part for part in _read(folder) if part.memes]
+            parts += [part for part in _read(folder, compare) if part.memes]
         except MemescopeError as error:
             collection.unread.append((folder, str(error)))
     progress("read", len(folders), len(folders))
@@ -91,7 +97,8 @@ def collect(paths: Sequence[Path], progress: Progress = silent) -> Collection:
             f"files of a known dataset (see memescope data list){': ' + why if why else ''}"
         )
     rows = [len(part.memes) for part in parts]
-    _join_copies(parts)
+    if compare:
+        _join_copies(parts)
     for name, part, number in zip(_names(parts), parts, rows, strict=True):
         pictures = sum(map(has_picture, part.memes))
         collection.opened.append(Opened(name, part.folder, number, part.copies, pictures, part.problems.counts))
@@ -147,14 +154,19 @@ def _holding(path: Path, depth: int) -> Iterator[Path]:
             yield from _holding(folder, depth - 1)
 
 
-def _read(folder: Path) -> Iterator[_Part]:
+def _read(folder: Path, variants: bool) -> Iterator[_Part]:
     """The dataset as it is usually read, and those of its other variants that label some of the same rows otherwise."""
     source = None if is_prepared(folder) else recognise(folder)
     problems = Problems()
     usual = open_memes(folder, problems)
-    yield _Part(folder, "", usual, problems)
+    by_source: dict[str | None, list[Meme]] = {}
+    for meme in usual:
+        # A set that was prepared from several datasets is several datasets.
+        by_source.setdefault(meme.source, []).append(meme)
+    for number, memes in enumerate(by_source.values()):
+        yield _Part(folder, "", memes, problems if number == 0 else Problems())
     known = {(meme.split, meme.id): meme for meme in usual}
-    for variant in list(source.variants)[1:] if source else []:
+    for variant in list(source.variants)[1:] if source and variants else []:
         problems = Problems()
         memes = read_source(source, folder, problems, variant=variant) if source else []
         if any(contradict(meme, known.get((meme.split, meme.id), meme)) for meme in memes):
@@ -172,9 +184,7 @@ def contradict(first: Meme, second: Meme) -> bool:
 
 def _names(parts: Sequence[_Part]) -> list[str]:
     """Names that tell all parts with rows of their own apart, as short as possible."""
-    sources = {part.folder: part.memes[0].source or part.folder.name for part in reversed(parts) if part.memes}
-    plain = [sources.get(part.folder, part.folder.name) for part in parts]
-    wanted = [f"{n}[{part.variant}]" if part.variant else n for n, part in zip(plain, parts, strict=True)]
+    wanted = [f"{part.source}[{part.variant}]" if part.variant else part.source for part in parts]
     often = Counter(name for name, part in zip(wanted, parts, strict=True) if part.memes)
     named = [
         f"{name} ({part.folder.parent.name})" if often[name] > 1 else name

@@ -87,8 +87,8 @@ class _Marks(NamedTuple):
 
 def _marks(memes: Sequence[Meme], progress: Callable[[str, int, int], None]) -> list[_Marks | None]:
     """The marks of each meme's picture; None where it is not there or cannot be read."""
-    paths = list(dict.fromkeys(meme.image for meme in memes if has_picture(meme)))
-    found: dict[Path, _Marks] = {}
+    paths = list(dict.fromkeys(m.image for m in memes if isinstance(m.image, bytes) or has_picture(m)))
+    found: dict[Path | bytes, _Marks] = {}
     for start in range(0, len(paths), _CHUNK):
         # In chunks, since a fingerprint carries keypoints that are of no use here.
         chunk = paths[start : start + _CHUNK]
@@ -100,7 +100,7 @@ def _marks(memes: Sequence[Meme], progress: Callable[[str, int, int], None]) -> 
         for path, known in zip(chunk, prints, strict=True):
             if known.marks is not None:
                 found[path] = _Marks(known.pixels, known.marks.pdq, known.marks.quality)
-    return [found.get(meme.image) if isinstance(meme.image, Path) else None for meme in memes]
+    return [found.get(meme.image) if isinstance(meme.image, Path | bytes) else None for meme in memes]
 
 
 class _Links:
