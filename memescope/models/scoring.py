@@ -102,11 +102,14 @@ class Scorer:
 
 
 def calibrated(scores: Tensor, entry: Mapping[str, Any] | None) -> Tensor:
-    """Scores (b, k) / `temperature` + `bias` (k,), as stored with a model; None changes nothing."""
+    """Scores (b, k) / `temperature` + `bias`, each (k,) or one number, as stored with a model; None changes nothing."""
     if not entry:
         return scores
-    bias = torch.as_tensor(entry.get("bias", 0.0), dtype=scores.dtype, device=scores.device)
-    return scores / float(entry.get("temperature", 1.0)) + bias
+    temperature, bias = (
+        torch.as_tensor(entry.get(name, usual), dtype=scores.dtype, device=scores.device)
+        for name, usual in (("temperature", 1.0), ("bias", 0.0))
+    )
+    return scores / temperature + bias
 
 
 def probabilities(scores: Tensor, multilabel: bool, calibration: Mapping[str, Any] | None = None) -> Tensor:

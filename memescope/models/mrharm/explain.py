@@ -54,7 +54,7 @@ class _Scene:
         self._places: dict[str, np.ndarray] | None = None
 
     def ask(self, texts: Sequence[str], visual: Tensor | None) -> dict[str, np.ndarray]:
-        """Probabilities (n, k) by task of n texts, with these visual tokens ((1, v, e) for all of them, or (n, v, e))."""
+        """Probabilities (n, k) by task of n texts, with visual tokens (1, v, e) for all of them or (n, v, e)."""
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(texts), VERSIONS_AT_ONCE):
             memes = [replace(self.meme, text=text) for text in texts[start : start + VERSIONS_AT_ONCE]]

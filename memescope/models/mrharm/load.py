@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from memescope.backbones.language import load_language_model
+from memescope.backbones.language import Quiet, load_language_model
 from memescope.errors import UsageError
 from memescope.models.mrharm.config import MrHarmConfig
 from memescope.models.mrharm.decoder import MrHarmDecoder
@@ -91,7 +91,8 @@ def load_folder(folder: Path) -> MrHarm:
     if not weights.is_file():
         raise UsageError(f"{weights}: this file of the model is missing")
     config = MrHarmConfig.from_pretrained(folder)
-    model = KINDS[config.kind].from_pretrained(folder, config=config)
+    with Quiet():
+        model = KINDS[config.kind].from_pretrained(folder, config=config)
     model.processor = MrHarmProcessor.from_pretrained(folder, config)
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     with weights.open("rb") as file:

@@ -21,6 +21,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from memescope.backbones.base import batches
+from memescope.backbones.language import Quiet
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
 from memescope.models import scoring
@@ -262,5 +263,6 @@ class MrHarm(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | PathLike[Any], *args: Any, **kwargs: Any) -> None:
         """Weights as safetensors, configuration, tokenizer; the frozen picture encoder only where it was a folder."""
-        super().save_pretrained(save_directory, *args, **kwargs)
+        with Quiet():
+            super().save_pretrained(save_directory, *args, **kwargs)
         self.processor.save_pretrained(Path(save_directory))

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from memescope.backbones.packaged import VISION
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.models.mrharm.config import MrHarmConfig
@@ -188,7 +189,7 @@ class MrHarmProcessor:
         """From a folder that `save_pretrained` wrote."""
         from transformers import AutoConfig, AutoTokenizer
 
-        if (Path(folder) / VISION_FOLDER).is_dir():
+        if config.vision not in (None, *VISION) and (Path(folder) / VISION_FOLDER).is_dir():
             config.vision = str(Path(folder) / VISION_FOLDER)
         language = AutoConfig.for_model(**(config.language_config or {}))
         return cls(AutoTokenizer.from_pretrained(folder, config=language), config)

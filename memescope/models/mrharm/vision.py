@@ -19,6 +19,7 @@ from torch import Tensor
 from memescope.backbones import load_vision_encoder
 from memescope.backbones.base import squeeze
 from memescope.backbones.hub import _readable, _transformers, _version
+from memescope.backbones.language import Quiet
 from memescope.errors import UsageError
 from memescope.perception.pictures import Picture, open_picture
 
@@ -90,7 +91,8 @@ class Clip(_Frozen):
     def __init__(self, name: str, settings: VisualSettings, device: str = "cpu") -> None:
         transformers = _transformers(f"vision encoder {name!r}")
         with _readable("vision encoder", name):
-            self._model = transformers.CLIPVisionModel.from_pretrained(name, use_safetensors=True, dtype="float32")
+            with Quiet():  # the text tower of a whole CLIP is told as unexpected
+                self._model = transformers.CLIPVisionModel.from_pretrained(name, use_safetensors=True, dtype="float32")
             processor = transformers.AutoImageProcessor.from_pretrained(name)
         config = self._model.config
         self.name, self.version, self.settings = name, _version(name, config), settings
