@@ -48,7 +48,8 @@ def features(tasks: Mapping[str, bool], embed: bool) -> dict[str, Any]:
     return described | {name: _STRING for name in TEXT_COLUMNS if name not in described}
 
 
-def _schema(described: Mapping[str, Any]) -> pa.Schema:
+def schema(described: Mapping[str, Any]) -> pa.Schema:
+    """The Arrow schema of these columns, with the hub's description in its metadata."""
     arrow = needs_pyarrow("a prepared set")
 
     def kind(feature: Mapping[str, Any]) -> Any:
@@ -69,11 +70,11 @@ def write_split(folder: Path, split: str, rows: Iterable[Mapping[str, Any]], des
     pa = needs_pyarrow("a prepared set")
     place = folder / split
     place.mkdir(parents=True, exist_ok=True)
-    schema = _schema(described)
+    layout = schema(described)
     waiting = iter(rows)
-    with pa.OSFile(str(place / _FILE), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+    with pa.OSFile(str(place / _FILE), "wb") as sink, pa.ipc.new_stream(sink, layout) as writer:
         while some := list(islice(waiting, BATCH)):
-            writer.write_batch(pa.RecordBatch.from_pylist(some, schema=schema))
+            writer.write_batch(pa.RecordBatch.from_pylist(some, schema=layout))
     with (place / _FILE).open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     info = {"citation": "", "description": "", "features": described, "homepage": "", "license": ""}

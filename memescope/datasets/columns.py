@@ -36,6 +36,11 @@ NOTHING = frozenset({"", "nan", "null", "<na>", "#n/a"})
 """What tables write where there is nothing."""
 PERHAPS_NOTHING = frozenset({"none", "n/a", "na"})
 """The same, but among labels these may be one: `none` is a target of Harm-C."""
+ESCAPED = "escaped"
+"""The column of our own tables that names the cells in which a formula was made harmless."""
+# A spreadsheet runs what follows the start of a cell, or what it takes for one when opened with another separator.
+_FORMULA = re.compile(r"""(^|[,;|\t\r\n])([\s"']*)([=+\-@＝＋－＠])""")
+_HARMLESS = re.compile(r"""(^|[,;|\t\r\n])([\s"']*)'([=+\-@＝＋－＠])""")
 _FLOAT_ID = re.compile(r"^\d+\.0$")
 _SPLITS = {
     "train": ("train", "training", "tr"),
@@ -56,6 +61,8 @@ class Columns:
 
     def row(self, record: Mapping[str, Any], where: str, split: str, problems: Problems) -> Row | None:
         """One record as a row; None, and a problem, where it has no id. `split` is used where it does not say."""
+        if isinstance(record.get(ESCAPED), str):
+            record = _unescaped(record)
         image = record.get(self.named["image"]) if "image" in self.named else None
         if isinstance(image, Mapping):
             image = image.get("bytes") or image.get("path")
@@ -160,6 +167,25 @@ def plain(value: Any, nothing: frozenset[str] = NOTHING | PERHAPS_NOTHING) -> st
         value = value.decode("utf-8", "replace")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return None if text.strip().casefold() in nothing else text
+
+
+def escape(text: str) -> str:
+    """Text in which a spreadsheet finds no formula: an apostrophe stands before each. `unescape` undoes it."""
+    return _FORMULA.sub(r"\1\2'\3", text)
+
+
+def unescape(text: str) -> str:
+    """The inverse of `escape`."""
+    return _HARMLESS.sub(r"\1\2\3", text)
+
+
+def _unescaped(record: Mapping[str, Any]) -> dict[str, Any]:
+    named = set(str(record[ESCAPED]).split())
+    return {
+        name: unescape(value) if name in named and isinstance(value, str) else value
+        for name, value in record.items()
+        if name != ESCAPED
+    }
 
 
 def as_id(value: Any) -> str:

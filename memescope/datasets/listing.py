@@ -71,13 +71,8 @@ def markdown() -> str:
         linked = row | {"name": f"[{row['name']}](#{row['name']})"}
         lines.append("| " + " | ".join(_cell(value) for value in linked.values()) + " |")
     for source in sources:
-        lines += [
-            "",
-            f"## {source.name}",
-            "",
-            f"{source.card.title}. {VERIFIED[source.card.verified].capitalize()}.",
-            "",
-        ]
+        checked = VERIFIED[source.card.verified].capitalize()
+        lines += ["", f"## {source.name}", "", f"{source.card.title}. {checked}.", ""]
         lines += [f"- {name}: {value}" for name, value in _told(source)]
     return "\n".join(lines) + "\n"
 

@@ -49,11 +49,8 @@ def by_files(folder: Path) -> Source | None:
     """The one source that the names of the files, or what is in them, point to."""
     there = {source.name: files for source in load_sources().values() if (files := native_files(source, folder))}
     own = _own_names()
-    telling = [
-        name
-        for name, files in there.items()
-        if any(own.get(path.name) == name for one in files.values() for path in one)
-    ]
+    names = {name: [path.name for some in files.values() for path in some] for name, files in there.items()}
+    telling = [name for name, files in names.items() if any(own.get(file) == name for file in files)]
     fitting = telling or [name for name in there if _fits(load_sources()[name], folder)]
     return load_sources()[fitting[0]] if len(fitting) == 1 else None
 

@@ -16,6 +16,8 @@ from memescope.datasets.source import Source
 from memescope.errors import MemescopeError, UsageError
 from memescope.taxonomy import load_label_map
 
+_SHOWN = 8
+"""Missing files that are named; the rest is counted."""
 _DEEP = 4
 """Folders below folders that are looked into."""
 
@@ -39,7 +41,9 @@ class Found:
     @property
     def missing(self) -> list[str]:
         """What is not there: files, rows that the card states, pictures."""
-        told = [f"file {name}" for name in self.files_missing]
+        first = [name.split(" | ")[0] for name in self.files_missing]
+        told = [f"file {name}" for name in first[:_SHOWN]]
+        told += [f"{len(first) - _SHOWN} more files"] if len(first) > _SHOWN else []
         if self.source is not None:
             told += [
                 f"{stated - self.rows.get(split, 0)} of {stated} rows of {split}"
@@ -48,6 +52,8 @@ class Found:
             ]
         if self.pictures_missing:
             told.append(f"{self.pictures_missing} of {self.pictures} pictures")
+        if self.source is not None and self.rows and not self.pictures:
+            told.append("pictures: the rows name none")
         return told
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,6 +64,7 @@ class Found:
             "name": self.source.name if self.source else self.set,
             "known_by": self.known_by,
             "files": self.files,
+            "files_missing": self.files_missing,
             "rows": self.rows,
             "rows_stated": dict(card.rows) if card else {},
             "pictures": self.pictures,
