@@ -127,10 +127,9 @@ def _decoders(workers: int, inpainted: bool) -> Iterator[Decode]:
             try:
                 yield future.result(SECONDS * len(batch))
             except (BrokenProcessPool, Late):
-                # One of these files ended or stopped a process: each is tried by itself, in a process of its own.
+                # One of these files ended or stopped a process: each is tried by itself.
                 _end(pool[0])
-                for item in batch:
-                    yield _alone(item, work)
+                yield from _one_by_one(batch, work)
                 pool[0] = _pool(workers)
                 after = batches.index(batch) + 1
                 waiting[after:] = [(one, pool[0].submit(work, one)) for one, _ in waiting[after:]]
@@ -142,17 +141,22 @@ def _decoders(workers: int, inpainted: bool) -> Iterator[Decode]:
             _end(one)
 
 
-def _alone(item: tuple[str, Path | bytes], work: Callable[[list[tuple[str, Path | bytes]]], Done]) -> Done:
-    digest, file = item
-    name = f"a picture of {len(file)} bytes" if isinstance(file, bytes) else repr(str(file))
-    pool = _pool(1)
-    try:
-        return pool.submit(work, [item]).result(SECONDS)
-    except Late:
-        return {digest: f"{name}: decoding it took more than {SECONDS:g} s and was stopped"}
-    except BrokenProcessPool:
-        return {digest: f"{name}: the decoder died on it"}
-    finally:
+def _one_by_one(batch: list[tuple[str, Path | bytes]], work: Callable[..., Done]) -> Iterator[Done]:
+    """Each picture by itself, in a process that is replaced when one ends it."""
+    pool = None
+    for digest, file in batch:
+        name = f"a picture of {len(file)} bytes" if isinstance(file, bytes) else repr(str(file))
+        pool = pool or _pool(1)
+        try:
+            yield pool.submit(work, [(digest, file)]).result(SECONDS)
+            continue
+        except Late:
+            yield {digest: f"{name}: decoding it took more than {SECONDS:g} s and was stopped"}
+        except BrokenProcessPool:
+            yield {digest: f"{name}: the decoder died on it"}
+        _end(pool)
+        pool = None
+    if pool:
         _end(pool)
 
 

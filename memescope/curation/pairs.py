@@ -58,6 +58,8 @@ CANDIDATE_TEXT, NEAR_TEXT = 0.6, 0.8
 where no picture agrees."""
 BARE_SURE_BITS = 12
 """Hashes of inpainted pictures up to here are believed where keypoints are too few to tell."""
+_NOTHING = frozenset({"null", "nan", "none"})
+"""What stands in some datasets where there was no text."""
 _ALL_PAIRS = 24
 """More rows than this with one text or picture are each paired with the first of every split only."""
 
@@ -310,7 +312,7 @@ def _one_meme(found: Alignment | None, text: Text, near: bool, bits: int | None)
 
 
 def _texts(a: Entry, b: Entry) -> tuple[Text, float]:
-    if not a.letters or not b.letters:
+    if not a.letters or not b.letters or a.letters in _NOTHING or b.letters in _NOTHING:
         return "unknown", 0.0
     if a.letters == b.letters:
         return "equal", 1.0

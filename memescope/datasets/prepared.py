@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from memescope.datasets.arrow import read_rows, stored_splits
+from memescope.datasets.clean import Clean, kept
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.taxonomy import LabelMap, load_label_map, load_taxonomy
@@ -59,13 +60,21 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def read_split(folder: str | Path, split: str, dataset: str | None = None) -> list[Meme]:
+def read_split(
+    folder: str | Path, split: str, dataset: str | None = None, clean: Clean | str | Path | None = None
+) -> list[Meme]:
     """The memes of one split, in file order, with canonical labels; `meta["native_labels"]` keeps the native ones.
+
+    With `clean`, a clean split or the file or folder that `memescope data audit --out` wrote, only the rows it keeps.
 
     Raises `UsageError` naming file and line for a missing split, a broken line, an unknown label or a picture path
     that leaves the folder. Pictures are not opened; those embedded in an Arrow set come as bytes.
     """
-    folder = Path(folder)
+    memes = _all_rows(Path(folder), split, dataset)
+    return memes if clean is None else kept(memes, clean)
+
+
+def _all_rows(folder: Path, split: str, dataset: str | None) -> list[Meme]:
     stored = stored_splits(folder)
     if split in stored:
         if (folder / RECORD).is_file():
