@@ -11,9 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +20,7 @@ from typing import Any, Literal, get_args
 from memescope import __version__
 from memescope.datasets.arrow import features, needs_pyarrow, write_split, write_splits
 from memescope.datasets.checking import Checked, Progress, check_pictures
+from memescope.datasets.filters import has_text, memelens_text
 from memescope.datasets.harmonise import Pictures
 from memescope.datasets.inputs import Choices, Input, find_inputs, own_data
 from memescope.datasets.mapping import draft_mapping, read_mapping
@@ -34,6 +34,7 @@ from memescope.perception.sniff import SUFFIXES, picture_format
 from memescope.taxonomy import load_taxonomy
 
 EmptyText = Literal["keep", "drop", "memelens"]
+_KEEPS: dict[str, Callable[[Meme], bool]] = {"keep": lambda meme: True, "drop": has_text, "memelens": memelens_text}
 LAYOUT = "1"
 """Version of what the columns mean; part of the fingerprint."""
 _PRIVATE = ("native_labels",)
@@ -153,7 +154,7 @@ def _read(
     for done, one in enumerate(inputs, 1):
         problems.source = one.name
         for meme in one.read(problems):
-            if empty_text != "keep" and not _has_text(meme.text, empty_text):
+            if not _KEEPS[empty_text](meme):
                 problems.add("empty-text", meme.meta.get("where", one.name), "no text", meme.id)
                 continue
             if isinstance(meme.image, bytes):
@@ -175,12 +176,6 @@ def _put_picture(folder: Path, content: bytes) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return path
-
-
-def _has_text(text: str, empty_text: EmptyText) -> bool:
-    if empty_text == "drop":
-        return bool(text.strip())
-    return any(unicodedata.category(character)[0] not in "PZC" for character in text)
 
 
 def _with_pictures(
