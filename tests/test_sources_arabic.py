@@ -1,5 +1,7 @@
 """ArMeme and Prop2Hate-Meme, which are one collection, as JSON lines and as the hub's Parquet with pictures inside."""
 
+import json
+
 import pytest
 from native_files import lines, read, told, write
 
@@ -87,5 +89,23 @@ def test_parquet_of_the_hub_with_its_pictures(tmp_path):
     assert memes["1"].image == tmp_path / "p" / "1.jpg"
     assert (memes["0"].split, memes["0"].meta["where"]) == ("train", "train-00000-of-00001.parquet:1")
     [(where, message)] = told(problems, "broken-line")
-    assert where == "test-00000-of-00001.parquet:1"
+    assert where == "test-00000-of-00001.parquet"
     assert "not readable as Parquet" in message
+
+
+def test_classes_that_the_hub_numbers_have_their_names(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    names = {"hate_label": ["not-hateful", "hateful"], "prop_label": ["not_propaganda", "propaganda"]}
+    features = {name: {"names": classes, "_type": "ClassLabel"} for name, classes in names.items()}
+    rows = [{"id": f"{i}", "text": "نص", "img_path": "a.jpg", "hate_label": i, "prop_label": 1} for i in range(2)]
+    described = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.Table.from_pylist(rows).replace_schema_metadata(described)
+    pq.write_table(table, tmp_path / "dev-00000-of-00001.parquet")
+    memes, _ = read("prop2hate_meme", tmp_path)
+    assert [meme.labels for meme in memes.values()] == [
+        {"hateful": "not-hateful", "propaganda": "propaganda"},
+        {"hateful": "hateful", "propaganda": "propaganda"},
+    ]
+    assert memes["1"].meta["native_labels"] == {"hate_label": "hateful", "prop_label": "propaganda"}

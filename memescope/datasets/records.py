@@ -77,7 +77,7 @@ def records(path: Path, problems: Problems) -> Iterator[Record]:
         return _hub(path) if (path / "state.json").is_file() else _by_class(path)
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _parquet(path, problems)
+        return parquet(path, problems)
     if suffix in (".csv", ".tsv", ".tab", ".txt"):
         first = _first_line(path)
         if suffix != ".txt" or not first.lstrip().startswith(("{", "[")):
@@ -136,7 +136,8 @@ def _json_object(path: Path, problems: Problems) -> Iterator[Record]:
                 problems.add("broken-line", f"{path.name}:{number}", f"expected an object under {key!r}")
 
 
-def _parquet(path: Path, problems: Problems) -> Iterator[Record]:
+def parquet(path: Path, problems: Problems) -> Iterator[Record]:
+    """The rows of a Parquet file; classes that the hub numbers get their names."""
     arrow = needs_pyarrow(f"reading {path}")
     import pyarrow.parquet
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from memescope.datasets.native import json_lines, table
 from memescope.datasets.problems import Problems
+from memescope.datasets.records import parquet
 from memescope.datasets.xlsx import sheet
-from memescope.errors import MissingExtra
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
-_BATCH = 64
 
 
 def columns(rows: Iterable[tuple[str, dict[str, Any]]], path: Path, needed: Sequence[str], problems: Problems) -> Rows:
@@ -52,29 +51,14 @@ def spreadsheet(path: Path, needed: Sequence[str], problems: Problems, delimiter
 
 def records(path: Path, needed: Sequence[str], problems: Problems) -> Rows:
     """The rows with the keys `needed` of a .jsonl file, or of a Parquet file of the hub with its pictures as bytes."""
-    rows = parquet(path, problems) if path.suffix.lower() == ".parquet" else json_lines(path, problems)
-    return keys(rows, needed, problems)
-
-
-def parquet(path: Path, problems: Problems) -> Rows:
-    """(file:row, row) of a Parquet file; a hub picture (`{"bytes", "path"}`) becomes its bytes, or its path."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtra(f"reading {path.name}", "data") from None
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path.name}:{number}", {name: _picture(value) for name, value in row.items()}
-    except (OSError, pa.ArrowException) as error:
-        problems.add("broken-line", f"{path.name}:{number + 1}", f"not readable as Parquet: {error}")
+    if path.suffix.lower() != ".parquet":
+        return keys(json_lines(path, problems), needed, problems)
+    plain = ((where, {name: _picture(value) for name, value in row.items()}) for where, row in parquet(path, problems))
+    return keys(plain, needed, problems)
 
 
 def _picture(value: Any) -> Any:
+    """A hub picture (`{"bytes", "path"}`) as its bytes, or its path where it has none; other values as they are."""
     if isinstance(value, dict) and set(value) == {"bytes", "path"}:
         return value["bytes"] or value["path"]
     return value
