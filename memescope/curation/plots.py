@@ -6,6 +6,7 @@ nothing to draw.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,11 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def _title(figure: Figure, text: str) -> None:
+    """At the figure's left edge, so that long names of rows leave it room."""
+    figure.suptitle(text, fontsize=10, x=0.01, ha="left")
+
+
 def _save(figure: Figure, path: Path) -> Path:
     # No date and no version inside: the same data give the same bytes.
     figure.savefig(path, format="png", metadata={"Software": None})
@@ -62,7 +68,7 @@ def _whiskers(rows: Sequence[tuple[str, float, float, float, int]], title: str, 
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8, color=_INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(label)
-    axes.set_title(title, fontsize=10, loc="left")
+    _title(figure, title)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -129,40 +135,47 @@ def heat_map(found: Sequence[Together], path: Path) -> Path | None:
         axes.text(b, a, said, ha="center", va="center", fontsize=6, color="white" if values[a, b] < 0.5 else "black")
     axes.set_xticks(range(len(tasks)), tasks, rotation=90, fontsize=8)
     axes.set_yticks(range(len(tasks)), tasks, fontsize=8)
-    axes.set_title("Cramér's V of two tasks on the same memes", fontsize=10, loc="left")
+    _title(figure, "Cramér's V of two tasks on the same memes")
     figure.colorbar(image, ax=axes, shrink=0.6)
     return _save(figure, path)
 
 
 def shares(tables: Mapping[str, Mapping[str, Mapping[str, int]]], path: Path) -> Path | None:
-    """Shares of labels: task -> split -> label -> count, a bar for each split."""
-    bars = [(task, split, counts) for task, splits in tables.items() for split, counts in splits.items()][:_MOST_BARS]
+    """Shares of labels: task -> split -> label -> count, a bar for each split. Of more labels than there are colours
+    the commonest are shown, the rest as `other`."""
+    bars = [(task, split) for task, splits in tables.items() for split in splits][:_MOST_BARS]
     if not bars:
         return None
+    colours = {task: _label_colours(tables[task]) for task, _ in bars}
     figure, axes = _figure(10, 1.2 + 0.32 * len(bars))
-    for at, (_, _, counts) in enumerate(bars):
+    for at, (task, split) in enumerate(bars):
+        counts: dict[str, int] = dict.fromkeys([*colours[task], "other"], 0)
+        for label, count in tables[task][split].items():
+            counts[label if label in colours[task] else "other"] += count
         total, left = sum(counts.values()) or 1, 0.0
-        for number, (label, count) in enumerate(counts.items()):
-            share = count / total
-            ink = COLOURS[number % len(COLOURS)]
+        for label, count in counts.items():
+            share, ink = count / total, colours[task].get(label, "#bbbbbb")
             axes.barh(at, share, left=left, color=ink, edgecolor="white", height=0.8)
             if share > 0.02 + 0.008 * len(label):
-                dark = ink in ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#D55E00")
-                axes.text(
-                    left + share / 2,
-                    at,
-                    f"{label} {share:.0%}",
-                    ha="center",
-                    va="center",
-                    fontsize=6,
-                    color="black" if dark else "white",
-                )
+                pale = "white" if ink in ("#0072B2", "#000000") else "black"
+                said = f"{label} {share:.0%}"
+                axes.text(left + share / 2, at, said, ha="center", va="center", fontsize=6, color=pale)
             left += share
-    axes.set_yticks(range(len(bars)), [f"{task}: {split}" for task, split, _ in bars], fontsize=8)
+    axes.set_yticks(range(len(bars)), [f"{task}: {split}" for task, split in bars], fontsize=8)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    axes.set_title("Labels by task and split", fontsize=10, loc="left")
+    _title(figure, "Labels by task and split")
     return _save(figure, path)
+
+
+def _label_colours(by_split: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """A colour for each label of a task, the same in every split; without the rarest where there are too many."""
+    total: Counter[str] = Counter()
+    for counts in by_split.values():
+        total.update(counts)
+    kept = {label for label, _ in total.most_common(len(COLOURS) if len(total) <= len(COLOURS) else len(COLOURS) - 1)}
+    order = dict.fromkeys(label for counts in by_split.values() for label in counts if label in kept)
+    return {label: COLOURS[number] for number, label in enumerate(order)}
 
 
 def histogram(values: Mapping[str, Sequence[float]], title: str, label: str, path: Path) -> Path | None:
@@ -184,7 +197,7 @@ def histogram(values: Mapping[str, Sequence[float]], title: str, label: str, pat
     axes.set_xscale("log")
     axes.set_xlabel(label)
     axes.set_ylabel("share of rows")
-    axes.set_title(title, fontsize=10, loc="left")
+    _title(figure, title)
     axes.legend(fontsize=8)
     return _save(figure, path)
 
@@ -199,5 +212,5 @@ def scatter(widths: Sequence[int], heights: Sequence[int], path: Path) -> Path |
     axes.set_ylabel("height, pixels")
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    axes.set_title(f"Sizes of {len(widths)} pictures", fontsize=10, loc="left")
+    _title(figure, f"Sizes of {len(widths)} pictures")
     return _save(figure, path)
