@@ -24,6 +24,8 @@ from memescope.cache import Cache, content_key
 from memescope.errors import PictureError
 
 Progress = Callable[[str, int, int], None]
+COMMAND = [sys.executable, "-m", "memescope.datasets.checking"]
+"""What a worker runs."""
 SECONDS = 60.0
 """How long one picture may take."""
 MEMORY = 4 << 30
@@ -139,9 +141,8 @@ class _Hand(threading.Thread):
 
     def _ask(self, path: Path) -> tuple[bytes | None, str]:
         if self.process is None:
-            command = [sys.executable, "-m", "memescope.datasets.checking"]
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         process, late = self.process, threading.Event()
         assert process.stdin is not None

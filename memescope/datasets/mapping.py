@@ -84,7 +84,8 @@ def own_mapping(name: str, columns: Iterable[str]) -> OwnLabels | None:
             return OwnLabels(shipped)
     taxonomy = load_taxonomy()
     if all(column in taxonomy.tasks for column in columns):
-        fields = {one: (one, {label: label for label in taxonomy[one].labels}) for one in columns}
+        # All tasks: a column that holds several may name others in later rows.
+        fields = {name: (name, {label: label for label in task.labels}) for name, task in taxonomy.tasks.items()}
         return OwnLabels(LabelMap(name, fields, frozenset(), taxonomy))
     return None
 
