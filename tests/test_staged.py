@@ -19,7 +19,7 @@ from memescope.errors import UsageError
 from memescope.meme import Answer, Meme, Reading
 from memescope.training.recipe import Part
 from memescope.training.staged.recipe import AbstainPart, Stage, StagedRecipe, StagedTraining
-from memescope.training.staged.run import train_staged
+from memescope.training.staged.run import read_staged, train_staged
 from memescope.training.staged.sampling import LengthBuckets
 from memescope.training.staged.settle import settle
 from memescope.training.staged.stage import mean_figures, run_stage
@@ -212,10 +212,15 @@ def _recipe(folder: Path, **changes: object) -> _Recipe:
     return _Recipe.model_validate({"name": "t", "out": folder / "out", "data": data, "stages": stages} | changes)
 
 
+def _train(recipe: _Recipe, learner: _FamilyLearner, reasons: dict[str, str]) -> dict:
+    recipe.data.rationales.write_text(json.dumps(reasons))
+    return train_staged(recipe, learner, lambda *_: None, *read_staged(recipe))
+
+
 def test_stages_follow_each_other_and_share_what_they_have_in_common(drawn: Path) -> None:
     reasons = {str(i): "because" for i in range(0, 60, 2)}
     learner = _FamilyLearner()
-    metrics = train_staged(_recipe(drawn), learner, lambda *_: None, lambda path: reasons)
+    metrics = _train(_recipe(drawn), learner, reasons)
     assert [(stage["stage"], stage["rows"]) for stage in metrics["stages"]] == [("reason", 30), ("judge", 60)]
     assert metrics["val"]["harmful"]["macro_f1"] > 0.8
     assert learner.told["harmful"]["trained_on"] == "60 memes of drawn"
@@ -226,16 +231,16 @@ def test_stages_follow_each_other_and_share_what_they_have_in_common(drawn: Path
     other = _FamilyLearner()
     stages = [s.model_dump() for s in _recipe(drawn).stages]
     stages[1]["epochs"] = 2
-    train_staged(_recipe(drawn, stages=stages), other, lambda *_: None, lambda path: reasons)
+    _train(_recipe(drawn, stages=stages), other, reasons)
     assert 16 <= len(other.batches) <= 18  # two epochs of labels; the first stage was there already
     third = _FamilyLearner()
-    train_staged(_recipe(drawn, stages=stages), third, lambda *_: None, lambda path: reasons | {"2": "another reason"})
+    _train(_recipe(drawn, stages=stages), third, reasons | {"2": "another reason"})
     assert len(third.batches) > 18
 
 
 def test_a_stage_without_memes_is_named(drawn: Path) -> None:
     with pytest.raises(UsageError, match=r"stage 'reason' \(rationale\): no train meme .* \(a rationale\)"):
-        train_staged(_recipe(drawn), _FamilyLearner(), lambda *_: None, lambda path: {})
+        _train(_recipe(drawn), _FamilyLearner(), {})
 
 
 def test_settling_sharpens_or_softens_and_keeps_the_order() -> None:

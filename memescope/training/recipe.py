@@ -14,7 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memescope.errors import UsageError
 
-FAMILIES = {"starter": "memescope.training.starter.recipe:StarterRecipe"}
+FAMILIES = {
+    "starter": "memescope.training.starter.recipe:StarterRecipe",
+    "mrharm": "memescope.training.mrharm:MrHarmRecipe",
+}
 """Family -> the recipe that describes its training, imported when it is asked for."""
 
 

@@ -19,7 +19,10 @@ from memescope.training.recipe import Data, Recipe, load_recipe
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
-TRAINERS = {"starter": "memescope.training.starter.run:train_starter"}
+TRAINERS = {
+    "starter": "memescope.training.starter.run:train_starter",
+    "mrharm": "memescope.training.mrharm:train_mrharm",
+}
 """Family -> the function that trains it, `(recipe, progress) -> metrics`, imported when it is asked for."""
 
 

@@ -33,7 +33,9 @@ def train_model(
     if as_json:
         print(json.dumps({"run": str(run.folder), **run.metrics}))
         return
-    print(f"{'task':<24}{'memes':>7}{'macro-F1':>10}{'log-loss':>10}   (out of fold, on training memes)")
-    for task, figures in run.metrics["out_of_fold"].items():
+    # A fit on folds has out-of-fold figures; what is trained in stages, those of the split that chose the checkpoint.
+    found, of = ("out_of_fold", "out of fold, on training memes") if "out_of_fold" in run.metrics else ("val", "on val")
+    print(f"{'task':<24}{'memes':>7}{'macro-F1':>10}{'log-loss':>10}   ({of})")
+    for task, figures in run.metrics[found].items():
         print(f"{task:<24}{figures['n']:>7}{figures['macro_f1']:>10.3f}{figures['log_loss']:>10.3f}")
     print(f"\n{run.folder}: measure it with: memescope eval {run.folder} --data FOLDER")

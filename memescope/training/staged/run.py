@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,8 @@ from memescope.cache import cache_folder, content_key
 from memescope.datasets import split_hash
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.rationales.published import import_rationales
+from memescope.rationales.store import load_rationales
 from memescope.training.run import Progress, put, read_memes, write_recipe
 from memescope.training.staged.recipe import Objective, StagedRecipe
 from memescope.training.staged.settle import Settled, settle
@@ -49,17 +51,10 @@ class FamilyLearner(Learner, Protocol):
 
 
 def train_staged(
-    recipe: StagedRecipe,
-    learner: FamilyLearner,
-    report: Progress,
-    rationales: Callable[[Path], dict[str, str]],
+    recipe: StagedRecipe, learner: FamilyLearner, report: Progress, train: Sequence[Meme], val: Sequence[Meme]
 ) -> dict[str, Any]:
-    """Train `learner` as the recipe says and write the run folder; gives the content of `metrics.json`.
-
-    `rationales` reads the file of reasons: meme id -> reason.
-    """
+    """Train `learner` as the recipe says and write the run folder; gives the content of `metrics.json`."""
     start = time.perf_counter()
-    train, val = _read(recipe, rationales)
     base = [recipe.model_dump(mode="json")["model"], learner.version, split_hash(train), split_hash(val)]
     base += [recipe.train.seed, recipe.train.max_steps, recipe.train.precision, _texts(train)]
     stages, log = [], ""
@@ -110,7 +105,8 @@ def usable(memes: Sequence[Meme], objective: Objective, tasks: Sequence[str]) ->
     ]
 
 
-def _read(recipe: StagedRecipe, rationales: Callable[[Path], dict[str, str]]) -> tuple[list[Meme], list[Meme]]:
+def read_staged(recipe: StagedRecipe) -> tuple[list[Meme], list[Meme]]:
+    """The training and the selection memes of a recipe, each with its rationale where the recipe's file has one."""
     data = recipe.data
     train = read_memes(data, data.train_splits)
     if data.fraction < 1:
@@ -118,9 +114,16 @@ def _read(recipe: StagedRecipe, rationales: Callable[[Path], dict[str, str]]) ->
         train = [train[i] for i in kept]
     val = read_memes(data, (data.val_split,))
     if data.rationales is not None:
-        reasons = rationales(data.rationales)
+        reasons = _reasons(data.rationales, [*train, *val], data.tasks[0])
         train, val = ([replace(m, rationale=reasons.get(m.id) or m.rationale) for m in part] for part in (train, val))
     return train, val
+
+
+def _reasons(path: Path, memes: Sequence[Meme], task: str) -> dict[str, str]:
+    """Reasons by meme id: what `memescope rationales` wrote (JSON lines), or a file as others have published it."""
+    if path.suffix == ".jsonl":
+        return {name: one.rationale for name, one in load_rationales(path).items()}
+    return {one.id: one.rationale for one in import_rationales(path, memes, task)}
 
 
 def _texts(memes: Sequence[Meme]) -> str:

@@ -43,7 +43,7 @@ LOWER = frozenset({"loss"})
 class Learner(Protocol):
     """What a family gives to be trained in stages. `model(**batch)` returns an output with a `loss`."""
 
-    model: torch.nn.Module
+    model: Any
     tasks: tuple[str, ...]
 
     def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, torch.Tensor]:
