@@ -26,7 +26,8 @@ _TXT = {"-1": "negative", "0": "neutral", "1": "positive"}
 
 
 def read_twitter(folder: Path, problems: Problems, files: Mapping[str, str]) -> Iterator[Row]:
-    """Rows with ids SPLIT_INDEX; the phrase is put back into the text, `meta["text_masked"]` keeps the masked one."""
+    """Rows with ids FILE_INDEX (train_1, dev_1); the phrase is put back into the text, "
+    "`meta["text_masked"]` keeps the masked one."""
     for path, split in files_there(folder, files):
         yield from (_tsv if path.suffix == ".tsv" else _txt)(path, split, problems)
 
@@ -40,7 +41,8 @@ def _tsv(path: Path, split: str, problems: Problems) -> Iterator[Row]:
             problems.add("columns", where, f"expected 5 columns, found {len(cells)}")
             continue
         index, native, image, text, aspect = cells
-        yield _row(split, index, _TSV.get(native, native), image, text, aspect, where, problems)
+        id = f"{path.stem}_{index.strip()}"
+        yield _row(id, split, _TSV.get(native, native), image, text, aspect, where, problems)
 
 
 def _txt(path: Path, split: str, problems: Problems) -> Iterator[Row]:
@@ -56,12 +58,13 @@ def _txt(path: Path, split: str, problems: Problems) -> Iterator[Row]:
             continue
         index += 1
         where = f"{path.name}:{number}"
-        yield _row(split, str(index), _TXT[block[2]], block[3], text, block[1], where, problems)
+        id = f"{path.stem.replace('valid', 'dev')}_{index}"
+        yield _row(id, split, _TXT[block[2]], block[3], text, block[1], where, problems)
         position += 4
 
 
-def _row(split: str, index: str, label: str, image: str, text: str, aspect: str, where: str, problems: Problems) -> Row:
-    id, text, aspect = f"{split}_{index.strip()}", text.strip(), aspect.strip()
+def _row(id: str, split: str, label: str, image: str, text: str, aspect: str, where: str, problems: Problems) -> Row:
+    text, aspect = text.strip(), aspect.strip()
     if MASK not in text:
         problems.add("missing-field", where, f"no {MASK} in the text", id, kept=True)
     return Row(

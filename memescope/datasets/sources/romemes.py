@@ -35,6 +35,7 @@ _CARD = Card(
             "MEMES1.csv is the first 100 rows again with Romanian emotion words; 2 of its rows have other labels than "
             "romemes.csv (not read)"
         ),
+        "5 texts stand twice in train, four of them with another sentiment, emotion or composition",
         "3 files are not of the type their extension says",
         "the English texts (meta text_en) are machine translations",
     ),

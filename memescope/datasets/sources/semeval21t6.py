@@ -25,7 +25,10 @@ _CARD = Card(
     warning="US politics, COVID-19, gender; smears and slurs",
     verified="real-file",
     flaws=(
-        "train has 688 memes, not the 687 that the README states: 474_batch_2 is in subtasks 1 and 2 and not in 3",
+        (
+            "train has 688 memes, not the 687 that the README states: 474_batch_2 stands in train and in test, "
+            "without a technique in train and with Slogans in test (in subtask 3 it is a test meme)"
+        ),
         (
             "the text labels are a subset of the whole meme's (propaganda_memes) in all 950 shared rows and "
             "equal in 439: two questions, not a conflict"
