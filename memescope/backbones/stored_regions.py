@@ -43,6 +43,7 @@ class StoredRegions(Lookup):
     name = "regions"
 
     def __init__(self, path: str | Path) -> None:
+        super().__init__()
         path = Path(path)
         tables, shards = ([path] if path.suffix == kind else sorted(path.glob(f"*{kind}")) for kind in _SEVERAL)
         self._files: dict[str, Path] = {}

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memescope.datasets.problems import Problems
 from memescope.datasets.transforms import Lookup
 from memescope.errors import UsageError
 from memescope.meme import Meme
@@ -30,8 +29,8 @@ class StoredCaptions(Lookup):
     name = "captions"
 
     def __init__(self, path: str | Path) -> None:
+        super().__init__()
         self.path = Path(path)
-        self.problems = Problems()
         self._captions: dict[str, str] = {}
         for where, name, caption in _pairs(self.path, ("caption", "captions")):
             if isinstance(caption, list) and len(caption) == 1:
@@ -71,8 +70,8 @@ class StoredParaphrases(Lookup):
     name = "paraphrases"
 
     def __init__(self, path: str | Path, wanted: int = WANTED) -> None:
+        super().__init__()
         self.path, self.wanted = Path(path), wanted
-        self.problems = Problems()
         self._texts: dict[str, list[str]] = {}
         for where, name, texts in _pairs(self.path, ("paraphrases", "rewrites")):
             reason = self._wrong(texts)

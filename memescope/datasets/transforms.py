@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from memescope.cache import Cache, content_key
+from memescope.datasets.problems import Problems
 from memescope.datasets.workers import Failed, Job, Value, Workers, apply_here, cores
 from memescope.errors import PictureError
 from memescope.meme import Meme
@@ -70,9 +71,15 @@ class Transform(ABC):
 
 
 class Lookup(ABC):
-    """Values somebody else made, by the meme's id."""
+    """Values somebody else made, by the meme's id. `problems` says what is wrong with them."""
 
     name: str
+
+    def __init__(self) -> None:
+        self.problems = Problems()
+
+    def check(self, memes: Sequence[Meme]) -> None:  # noqa: B027  # most are right whatever the memes
+        """Note in `problems` what only shows beside the memes."""
 
     @abstractmethod
     def of(self, meme: Meme) -> Any:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memescope.errors import UsageError
+from memescope.errors import MemescopeError, UsageError
 from memescope.verbs.progress import progress
+
+if TYPE_CHECKING:
+    from memescope.datasets.transforms import Lookup
+    from memescope.meme import Meme
 
 _SHOWN = 5
 
@@ -71,10 +75,9 @@ def perceive_command(
         _print(told)
 
 
-def _looked_up(kind: Any, memes: list[Any]) -> dict[str, Any]:
+def _looked_up(kind: Lookup, memes: list[Meme]) -> dict[str, Any]:
     """How many memes a file or folder has something for, and what is wrong with it."""
-    from memescope.errors import MemescopeError
-
+    kind.check(memes)
     there, broken, missing = 0, [], []
     for meme in memes:
         try:
@@ -84,7 +87,7 @@ def _looked_up(kind: Any, memes: list[Any]) -> dict[str, Any]:
                 there += 1
         except MemescopeError as error:
             broken.append({"id": meme.id, "error": str(error)})
-    problems = [f"{problem.where}: {problem.message}" for problem in getattr(kind, "problems", ())]
+    problems = [f"{problem.where}: {problem.id}: {problem.message}" for problem in kind.problems]
     return {"name": kind.name, "there": there, "missing": missing, "errors": broken, "problems": problems}
 
 
