@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 GOOD = (
-    "The words {number} set a friendly tone while the picture answers them with an everyday scene, so that a reader who "
+    "The words {number} set a friendly tone and the picture answers them with an everyday scene, so that a reader who "
     "knows the season takes the whole as a joke among colleagues about small troubles at work and nothing beyond that."
 )
 FAULTS = ("busy", "busy-date", "broken", "hang", "cut", "not-json", "html", "slow")

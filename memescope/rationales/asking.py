@@ -9,7 +9,7 @@ from typing import Any
 from memescope.rationales.desk import Answered, Desk, Question
 from memescope.rationales.prompts import Prompt, Subject, fill
 from memescope.rationales.replies import LABEL_FIELDS, TRUNCATED, Invalid, parse, read_label
-from memescope.rationales.rules import Rules, broken_rule
+from memescope.rationales.rules import Rules, broken_rule, copies, whole_sentences
 
 
 class Unusable(Exception):
@@ -51,9 +51,14 @@ def check(answer: Answered, subject: Subject, prompt: Prompt, explain: bool = Fa
     kind = fill(prompt, subject).kind
     if answer.finish == "content_filter":
         return Invalid("content-filter", "the reply was withheld")
+    if answer.word in answer.text:
+        return Invalid("echo", "the reply repeated the lines around the data")
+    text = answer.text
     if answer.finish == "length":
-        return TRUNCATED
-    fields = parse(answer.text, kind)
+        text = whole_sentences(text) if kind == "rationale" else ""
+        if not text:
+            return TRUNCATED
+    fields = parse(text, kind)
     if isinstance(fields, Invalid):
         return fields
     for name in LABEL_FIELDS:
@@ -66,18 +71,18 @@ def check(answer: Answered, subject: Subject, prompt: Prompt, explain: bool = Fa
             if explain and stated != subject.label:
                 return Invalid("wrong-label", f"{name} was not the annotators' label")
             fields[name] = stated
+    if copies(text, [example["reply"] for example in prompt.examples]):
+        return Invalid("copied", "the reply repeated a sentence of an example")
     for name, value in fields.items():
         wanted = prompt.languages.get(name)
         lang = subject.meme.lang if wanted == "meme" else wanted
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and name in prompt.rules:
-                fault = _fault(text, prompt.rules[name], subject, None if lang == "und" else lang, answer.word)
+                fault = _fault(text, prompt.rules[name], subject, None if lang == "und" else lang)
                 if fault:
                     return fault
     return fields
 
 
-def _fault(text: str, rules: Rules, subject: Subject, lang: str | None, word: str | None) -> Invalid | None:
-    return broken_rule(
-        text, rules, task=subject.task, label=subject.label, meme_text=subject.meme.text, lang=lang, word=word
-    )
+def _fault(text: str, rules: Rules, subject: Subject, lang: str | None) -> Invalid | None:
+    return broken_rule(text, rules, task=subject.task, label=subject.label, meme_text=subject.meme.text, lang=lang)

@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Answered:
-    """A reply, new or kept. `word` is the delimiter it was asked with, where it is new."""
+    """A reply, new or kept. `word` is the delimiter it was asked with."""
 
     text: str
     finish: str
@@ -38,7 +38,7 @@ class Answered:
     tokens_out: int
     logprob: float | None
     created: str
-    word: str | None = None
+    word: str
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ class Desk:
         self._under_way[key] = future
         try:
             answered = await self._new(question)
-            stored = {name: value for name, value in asdict(answered).items() if name != "word"}
-            self.cache.put({key: json.dumps(stored).encode()})
+            self.cache.put({key: json.dumps(asdict(answered)).encode()})
             future.set_result(answered)
         except BaseException as error:
             future.set_exception(error)

@@ -172,7 +172,7 @@ def estimate(
         if key in there:
             continue
         filled = fill(prompt, question.subject)
-        text = filled.system + filled.user + filled.form
+        text = filled.text
         requests += 1
         tokens_in += usual_tokens(text) + (PICTURE_TOKENS if pictures else 0)
         most_in += steps * tries * most_tokens_in(text, int(pictures), PICTURE_TOKENS)

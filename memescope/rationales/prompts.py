@@ -7,7 +7,7 @@ Placeholders are `$name` and filled in one pass, so that no value is ever read a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -36,8 +36,9 @@ LANGUAGES = {
 class Prompt:
     """One prompt file. `label`: given to the teacher, checked against what it predicts first, or not used.
 
-    `rules` and `languages` (a code, or `meme` for the meme's own) are for fields of the reply. `digest` changes with
-    any word of the file.
+    `rules` and `languages` (a code, or `meme` for the meme's own) are for fields of the reply. `examples` are shown
+    before as turns of the conversation: `text`, `picture_shows`, `label`, and the `reply` that would be right. `digest`
+    changes with any word of the file.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Prompt:
     aspect: str = ""
     rules: Mapping[str, Rules] = field(default_factory=dict)
     languages: Mapping[str, str] = field(default_factory=dict)
+    examples: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ class Filled:
     form: str
     kind: str
     word: str
+    examples: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of it, as what is sent is counted."""
+        turns = (part for turn in self.examples for part in turn)
+        return "\n".join([self.system, *turns, self.user, self.form])
 
 
 def shipped() -> list[str]:
@@ -169,7 +178,16 @@ def fill(prompt: Prompt, subject: Subject, explain: bool = False, hint: str = ""
     if hint:
         user = f"{user.rstrip()}\n(An earlier try could not be used: {hint}.)\n"
     keys = ", ".join(f'"{name}"' for name in KINDS[kind].model_fields)
-    return Filled(prompt.system, user, Template(prompt.form).substitute(keys=keys), kind, word)
+    form = Template(prompt.form).substitute(keys=keys)
+    turns = tuple((_example(prompt, example, task), example["reply"].strip()) for example in prompt.examples)
+    return Filled(prompt.system, user, form, kind, word, turns)
+
+
+def _example(prompt: Prompt, example: Mapping[str, str], task: Task | None) -> str:
+    """What would have been asked about an example; its label is as the file has it."""
+    meme = Meme(text=example["text"], lang="en")
+    shown_in_it = Subject(meme, task, example.get("label"), example.get("picture_shows"))
+    return fill(replace(prompt, examples=()), shown_in_it).user
 
 
 def _spelled(labels: Label | Sequence[str] | None) -> str:
@@ -184,4 +202,7 @@ def messages(filled: Filled, form: bool, picture: str | None = None) -> list[dic
     content: Any = text
     if picture:
         content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": text}]
-    return [{"role": "system", "content": filled.system}, {"role": "user", "content": content}]
+    said = [{"role": "system", "content": filled.system}]
+    for asked, reply in filled.examples:
+        said += [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
+    return [*said, {"role": "user", "content": content}]

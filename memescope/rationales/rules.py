@@ -7,6 +7,7 @@ accept; whether a rationale is true to its meme is the business of an audit.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memescope.meme import Label
@@ -52,6 +53,14 @@ def sentences_in(text: str) -> list[str]:
     return [s.strip() for s in _SENTENCE.findall(text) if re.search(r"\w", s)]
 
 
+def whole_sentences(text: str) -> str:
+    """Prose that was cut off, up to its last full sentence; empty where there is none, or where it is no prose."""
+    if text.lstrip().startswith(("{", "[", "<", "`")):
+        return ""
+    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|[。！？।؟]", text)]
+    return text[: ends[-1]] if ends else ""
+
+
 def broken_rule(
     text: str,
     rules: Rules,
@@ -60,13 +69,10 @@ def broken_rule(
     label: Label | None = None,
     meme_text: str = "",
     lang: str | None = None,
-    word: str | None = None,
 ) -> Invalid | None:
-    """The first rule that `text` breaks. `word` is the request's own delimiter, `lang` the language asked for."""
+    """The first rule that `text` breaks. `lang` is the language asked for."""
     if _REFUSAL.search(text):
         return Invalid("refusal", "the reply declined; the question serves moderation and may be answered")
-    if word and word in text:
-        return Invalid("echo", "the reply repeated the lines around the data")
     if (count := words_in(text)) < rules.min_words:
         return Invalid("too-short", f"the reply was too short; write at least {rules.min_words} words")
     if count > rules.max_words:
@@ -84,6 +90,12 @@ def broken_rule(
     if lang and not _in_language(text, lang):
         return Invalid("language", f"the reply was not in the language asked for ({lang})")
     return None
+
+
+def copies(text: str, others: Sequence[str]) -> bool:
+    """Whether a sentence of five words or more stands in one of the other texts word for word."""
+    known = {_squeezed(sentence) for other in others for sentence in sentences_in(other)}
+    return any(_squeezed(sentence) in known for sentence in sentences_in(text) if words_in(sentence) >= 5)
 
 
 def _loops(sentences: list[str]) -> bool:

@@ -66,11 +66,13 @@ def load_writer(name: str, dtype: str = "auto") -> Writer:
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
     except ImportError:
         raise MissingExtra("memescope rationales serve", "train") from None
     from memescope.backbones.catalogue import PULLABLE
     from memescope.backbones.pull import folder
 
+    logging.disable_progress_bar()
     place = folder(name) if name in {entry.name for entry in PULLABLE} else name
     if dtype == "auto":
         dtype = "bfloat16" if _fast_bf16() else "float32"

@@ -40,7 +40,7 @@ def judge_command(
 ) -> None:
     """Have a language model mark stored rationales: informativeness, clarity, plausibility, faithfulness, 1 to 5.
 
-    Example:  memescope rationales judge harmc --rationales r.jsonl --teacher http://127.0.0.1:8081/v1 --model m --out marks.jsonl
+    Example:  memescope rationales judge harmc --rationales r.jsonl --teacher URL --model MODEL --out marks.jsonl
     """
     from memescope.rationales.judge import SCALES, Judged, judge
     from memescope.rationales.prompts import load_prompt
