@@ -130,14 +130,16 @@ class _Hand(threading.Thread):
         self.stopped = False
 
     def run(self) -> None:
-        while not self.stopped and (job := self.jobs.get()) is not None:
-            digest, path = job
-            answer, cause = self._ask(path)
-            if answer is None:
-                self.results.put((Checked(digest, f"the decoder {cause} on it: save the picture anew"), False))
-                continue
-            self.results.put((Checked(digest, **json.loads(answer)), True))
-        self.stop()
+        try:
+            while not self.stopped and (job := self.jobs.get()) is not None:
+                digest, path = job
+                answer, cause = self._ask(path)
+                if answer is None:
+                    self.results.put((Checked(digest, f"the decoder {cause} on it: save the picture anew"), False))
+                else:
+                    self.results.put((Checked(digest, **json.loads(answer)), True))
+        finally:
+            self._end_process()
 
     def _ask(self, path: Path) -> tuple[bytes | None, str]:
         if self.process is None:
@@ -159,20 +161,21 @@ class _Hand(threading.Thread):
             timer.cancel()
         if answer.endswith(b"\n"):
             return answer, ""
-        self.stop_process()
+        self._end_process()
         return None, f"took over {SECONDS:.0f} seconds" if late.is_set() else "died"
 
-    def stop_process(self) -> None:
-        """End the worker process."""
+    def _end_process(self) -> None:
         process, self.process = self.process, None
         if process is not None:
             process.kill()
             process.communicate()
 
     def stop(self) -> None:
-        """No further files."""
+        """No further files; the thread itself cleans up, as nobody else may touch its pipes."""
         self.stopped = True
-        self.stop_process()
+        if (process := self.process) is not None:
+            process.kill()
+        self.join()
 
 
 def _end(process: subprocess.Popen[bytes], late: threading.Event) -> None:
