@@ -27,9 +27,8 @@ _CARD = Card(
             "and test, 20 in train and val"
         ),
         (
-            "the target files (variant targets) are another split of the harmful memes: 60 of 62 val and 113 of "
-            "124 test rows of it are split differently in the main files, so train on one and test on the other "
-            "never"
+            "the target files (variant targets) split the harmful memes otherwise: all 62 val and 60 of 124 test memes "
+            "of theirs are in another split of the main files, so train on one and test on the other never"
         ),
         "the test set has 5 harmful memes that are not aimed at individuals: target scores on it mean little",
         "text is OCR as it came, with the reading order of tables and tweets lost",

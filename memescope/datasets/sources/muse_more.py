@@ -29,8 +29,8 @@ _CARD = Card(
     flaws=(
         "sarcastic posts only: the label is by construction",
         (
-            "tweets are those of mmsd in part, with its <user>, <num> and emoji_N tokens; other posts are as "
-            "written: 972 of 2,983 train, 61 of 175 val and 114 of 352 test rows"
+            "tweets have the <user>, <num> and emoji_N tokens of mmsd; 972 of 2,983 train, 61 of 175 val and 114 of "
+            "352 test texts are not quoted and mostly posts of other sites, as written"
         ),
         "101 rows hold currency signs and dashes broken by a wrong code page (ΓÇô, Γé╣): kept as they are",
         "explanations are lower-case and name the author 'the author'",
