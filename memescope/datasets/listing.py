@@ -94,7 +94,7 @@ def _told(source: Source) -> list[tuple[str, str]]:
         ("languages", ", ".join(card.languages)),
         ("rows", rows),
         ("tasks", ", ".join(tasks_of(source))),
-        ("files", ", ".join(f"`{name}` ({split})" for name, split in source.files.items())),
+        ("files", ", ".join(f"`{name}`" + (f" ({split})" if split else "") for name, split in source.files.items())),
         ("folder names", ", ".join(f"`{name}`" for name in (source.name, *source.folders))),
     ]
     told += [("variant", f"`{source.name}:{name}`: {what}") for name, what in source.variants.items() if name]

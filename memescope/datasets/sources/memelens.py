@@ -1,4 +1,4 @@
-"""The MemeLens release (arXiv 2601.12539): 46 configurations of 20 datasets with written explanations.
+"""The MemeLens release (arXiv 2601.12539): 46 configurations of 16 datasets with written explanations.
 
 Two forms: `LANGUAGE/CONFIGURATION/{train,val,test}.jsonl` with pictures in `images/`, as the released code expects, and
 `CONFIGURATION/{train,validation,test}-*.parquet` with the pictures inside, as the hub has it. Fields: `id, image, text,
@@ -26,11 +26,11 @@ _CARD = Card(
     get="https://huggingface.co/datasets/QCRI/MemeLens (88 GB with pictures; parts can be fetched)",
     languages=("ar", "bn", "de", "en", "es", "hi", "hi-en", "ro", "ru", "zh"),
     rows={},
-    warning="hate, misogyny, abuse, propaganda of twenty datasets",
+    warning="hate, misogyny, abuse, propaganda of sixteen datasets",
     verified="loader-code",
     flaws=(
         "271,835 rows in all, 46,401 of them test, counted once a task: a meme of MAMI comes five times",
-        "it stands behind no dataset of its own: do not mix it with the originals across splits; their splits differ",
+        "do not mix it with the originals across splits: whether its splits are theirs is not stated",
         "explanations are written by GPT-4.1 that was shown the label, and were kept without a check",
         "rows without text (empty or punctuation alone) were left out, except in MMHS150K",
         "the released converter turns a label it does not know into the first class; here such a row is refused",

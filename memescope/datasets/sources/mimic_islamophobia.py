@@ -17,7 +17,7 @@ from memescope.datasets.sources._strict import cell, spreadsheet
 _CARD = Card(
     name="mimic_islamophobia",
     title="MIMIC: Multimodal Islamophobic Meme Identification and Classification",
-    paper="Islam et al., MIMIC, Muslims in ML workshop at NeurIPS 2024, https://arxiv.org/abs/2412.00681",
+    paper="Islam et al., MIMIC, 2024, https://arxiv.org/abs/2412.00681",
     licence="none stated; memes from Reddit and other sites",
     get="https://github.com/faiyazabdullah/MIMIC (dataset.csv or final_dataset.csv, and the folder images)",
     languages=("en",),

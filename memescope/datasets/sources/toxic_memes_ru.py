@@ -18,7 +18,7 @@ from memescope.datasets.sources._strict import cell
 _CARD = Card(
     name="toxic_memes_ru",
     title="Multimodal Toxic Memes Detection Dataset (Russian)",
-    paper="dataset without a paper of its own, Zenodo record 8306439",
+    paper="none known to us; Zenodo record 8306439",
     licence="CC BY 4.0, according to public catalogues of the record",
     get="https://zenodo.org/records/8306439",
     languages=("ru",),
