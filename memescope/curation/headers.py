@@ -58,17 +58,22 @@ def _header(picture: Any) -> Header | None:
     if name is None:
         return Header(None, 0, 0, digest, stranger(data) if data else "an empty file")
     size = webp_size(data) if name == "WEBP" else _size(data, name)
-    return Header(name, *size, digest) if size else Header(None, 0, 0, digest, "its header cannot be read")
+    if isinstance(size, str) or size is None:
+        return Header(None, 0, 0, digest, size or "its header cannot be read")
+    return Header(name, *size, digest)
 
 
-def _size(data: bytes, name: str) -> tuple[int, int] | None:
+def _size(data: bytes, name: str) -> tuple[int, int] | str:
+    """Width and height, or why they cannot be told."""
     from PIL import Image
 
     with warnings.catch_warnings():
-        # A bomb is only counted here, never decoded.
+        # Large pictures are only counted here, never decoded; beyond twice Pillow's limit they cannot be opened.
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=[name]) as image:
                 return image.size
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return None
+        except Image.DecompressionBombError:
+            return "more pixels than can be read"
+        except (OSError, ValueError, SyntaxError):
+            return "its header cannot be read"
