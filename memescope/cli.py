@@ -11,10 +11,12 @@ from memescope.errors import MemescopeError, UsageError
 
 VERBS = {
     "scan": "read a folder of memes: verdicts, reasons, duplicates, one report",
-    "data": "prepared sets of memes; draw harmless ones with known truth",
+    "data": "bring in, check, look at and export meme datasets; draw harmless memes",
     "models": "which models and backbones there are; fetch one",
     "train": "train a model from a recipe",
+    "rationales": "reasons for labels: written by a teacher, checked, judged",
     "eval": "measure a model on a prepared set, beside simple baselines",
+    "table": "draw a table of results, or run the rows it lacks",
     "explain": "show what an answer rests on, drawn on the meme",
     "bench": "measure speed and memory on this machine",
     "doctor": "what is installed, what is missing, and how to get it",
@@ -32,7 +34,7 @@ start with:  memescope scan FOLDER
 
 def usage() -> str:
     """The text of `memescope --help`."""
-    lines = [f"  {verb:<8}  {what}" for verb, what in VERBS.items()]
+    lines = [f"  {verb:<10}  {what}" for verb, what in VERBS.items()]
     return _USAGE + "\n".join(lines) + _ENDING
 
 

@@ -1,0 +1,185 @@
+"""A results table: its definition (`recipes/tables/NAME.yaml`), the rows that were measured, and the running of others.
+
+`docs/results/NAME/ROW-SEED.json` holds one row and seed: figures, and predictions from which rows are compared paired.
+A row that is there is never run again, so a table grows over many sittings and can be drawn at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from memescope.cache import cache_folder
+from memescope.errors import UsageError
+from memescope.evaluation.compact import pack, unpack
+from memescope.evaluation.evaluate import evaluate
+from memescope.evaluation.predictions import MODEL, Row
+from memescope.evaluation.results import write_whole
+from memescope.evaluation.tables import summary
+from memescope.models import load
+from memescope.training.recipe import Part, load_recipe
+from memescope.training.run import Progress, train
+
+RESULTS = Path("docs/results")
+
+
+class TableRow(Part):
+    """One row: a `recipe` with `settings` (KEY=VALUE), a packaged `model`, or a `baseline` of the evaluation."""
+
+    name: str
+    recipe: Path | None = None
+    settings: tuple[str, ...] = ()
+    model: str | None = None
+    baseline: str | None = None
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    note: str = ""
+    not_run: str = ""
+
+
+class PaperRow(Part):
+    """Figures somebody published: where they stand, and whether they can be compared with ours, and why."""
+
+    name: str
+    figures: dict[str, float]
+    source: str
+    comparable: str
+
+
+class Table(Part):
+    """What a table measures. `against` is the row that the others are compared with, paired."""
+
+    name: str
+    title: str
+    data: str
+    split: str = "test"
+    text: Literal["given", "ocr"] = "given"
+    tasks: tuple[str, ...] = Field(min_length=1)
+    figures: tuple[str, ...] = ("macro_f1", "accuracy")
+    against: str | None = None
+    rows: tuple[TableRow, ...] = Field(min_length=1)
+    paper: tuple[PaperRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row and seed that was measured: its small JSON."""
+
+    row: str
+    seed: int
+    content: dict[str, Any]
+
+
+def load_table(name: str, folder: Path = Path("recipes/tables")) -> Table:
+    """The definition of a table by its name, or by the path of its file. `UsageError` names the tables there are."""
+    import yaml
+
+    path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise UsageError(f"{path}: no such table; there are: {there}")
+    try:
+        table = Table.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    names = [row.name for row in table.rows]
+    if len(set(names)) < len(names):
+        raise UsageError(f"{path}: two rows of one name")
+    if table.against is not None and table.against not in names:
+        raise UsageError(f"{path}: against: {table.against!r} is none of the rows {', '.join(names)}")
+    return table
+
+
+def result_path(table: Table, row: str, seed: int, results: Path = RESULTS) -> Path:
+    """Where one row and seed is kept."""
+    return results / table.name / f"{re.sub(r'[^a-z0-9]+', '-', row.lower()).strip('-')}-{seed}.json"
+
+
+def measured(table: Table, results: Path = RESULTS) -> list[Measured]:
+    """The rows and seeds that are there, in the table's order; a baseline is read off the first row that has it."""
+    found = []
+    for row in table.rows:
+        for seed in row.seeds:
+            path = result_path(table, row.name, seed, results)
+            if path.is_file():
+                found.append(Measured(row.name, seed, json.loads(path.read_text("utf-8"))))
+    return found
+
+
+def predictions(table: Table, results: Path = RESULTS) -> dict[str, list[list[Row]]]:
+    """Row -> the predictions of each seed that is there. A baseline's are those made beside the first measured row."""
+    there = measured(table, results)
+    found: dict[str, list[list[Row]]] = {}
+    for row in table.rows:
+        if row.baseline is None:
+            mine = [unpack(one.content["predictions"]) for one in there if one.row == row.name]
+        else:
+            mine = [_as_model(unpack(one.content["predictions"]), row.baseline) for one in there[:1]]
+        if mine:
+            found[row.name] = mine
+    return found
+
+
+def _as_model(rows: list[Row], baseline: str) -> list[Row]:
+    for row in rows:
+        if baseline not in row.answers:
+            raise UsageError(f"there is no baseline {baseline!r}; there are: {', '.join(sorted(row.answers))}")
+        row.answers = {MODEL: row.answers[baseline]}
+    return rows
+
+
+def missing(table: Table, only: Sequence[str] = (), results: Path = RESULTS) -> Iterator[tuple[TableRow, int]]:
+    """Rows and seeds that were not measured: the first seed of every row, then the second, and so on."""
+    unknown = set(only) - {row.name for row in table.rows}
+    if unknown:
+        raise UsageError(f"no row {', '.join(sorted(unknown))}; there are: {', '.join(row.name for row in table.rows)}")
+    rows = [row for row in table.rows if (row.recipe or row.model) and not row.not_run]
+    rows = [row for row in rows if not only or row.name in only]
+    for number in range(max((len(row.seeds) for row in rows), default=0)):
+        for row in rows:
+            if number < len(row.seeds):
+                seed = row.seeds[number]
+                if not result_path(table, row.name, seed, results).is_file():
+                    yield row, seed
+
+
+def run_row(
+    table: Table, row: TableRow, seed: int, root: Path, report: Progress, results: Path = RESULTS, keep: bool = False
+) -> Path:
+    """Train (where it has a recipe) and measure one row and seed; gives the path of its JSON.
+
+    The run folder lies in the user's cache and is removed afterwards unless `keep`; stages stay cached.
+    """
+    settings: dict[str, Any] | None = None
+    trained = cache_folder() / "runs" / table.name / result_path(table, row.name, seed).stem
+    if row.recipe is not None:
+        overrides = [*row.settings, f"train.seed={seed}", f"data.root={root}", f"out={trained}"]
+        recipe = load_recipe(row.recipe, overrides)
+        run = train(recipe, progress=report)
+        settings = {"recipe": str(row.recipe), "settings": list(row.settings), "val": run.metrics["val"]}
+        settings |= {"seconds": run.metrics["seconds"], "stages": run.metrics["stages"]}
+    model = load(trained if row.recipe is not None else row.model or "starter")
+    found = evaluate(model, root / table.data, split=table.split, text=table.text, progress=report)
+    content = {"table": table.name, "row": row.name, "seed": seed, "training": settings}
+    content |= summary(found.metrics) | {"seed": seed, "predictions": pack(found.rows, found.metrics["split_hash"])}
+    path = result_path(table, row.name, seed, results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, _tidy(content))
+    if not keep and row.recipe is not None:
+        shutil.rmtree(trained)
+    return path
+
+
+def _tidy(content: dict[str, Any]) -> str:
+    """JSON with innermost objects and lists on one line: it can be read, and its changes seen."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    for left, inner, right in ((r"\[", r"[^\[\]{}]*?", r"\]"), (r"\{", r"[^{}]*?", r"\}")):
+        pattern = rf"{left}\n\s*({inner})\n\s*{right}"
+        text = re.sub(pattern, lambda m: m[0][0] + re.sub(r"\n\s*", " ", m[1]) + m[0][-1], text)
+    return text + "\n"

@@ -1,0 +1,79 @@
+"""A results table as Markdown: figures with intervals and seeds, paired differences, papers' rows, rows not run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from memescope.evaluation.rows import Cell, as_json, cells
+from memescope.evaluation.tables import cell, number
+from memescope.taxonomy import load_taxonomy
+from memescope.training.table import RESULTS, Table, measured, predictions
+
+
+def figures_of(table: Table, results: Path = RESULTS) -> dict[str, Any]:
+    """The whole table as JSON values: by task, published and clean."""
+    systems = predictions(table, results)
+    found: dict[str, Any] = {"table": table.name, "title": table.title, "against": table.against, "tasks": {}}
+    for name in table.tasks if systems else ():
+        found["tasks"][name] = {}
+        for kind in ("published", "clean"):
+            n, its = cells(systems, load_taxonomy()[name], table.figures, table.against, clean=kind == "clean")
+            found["tasks"][name][kind] = {"n": n, "rows": as_json(its)}
+    return found
+
+
+def markdown(table: Table, results: Path = RESULTS) -> str:
+    """The table, one part for each task, as published and clean."""
+    systems = predictions(table, results)
+    there = measured(table, results)
+    lines = [f"# {table.title}", ""]
+    if not systems:
+        return "\n".join([*lines, "No row has been run: `memescope table " + table.name + " --run`", ""])
+    first = there[0].content
+    text = "its own text" if table.text == "given" else "our OCR's text"
+    said = (
+        f"{table.data}, {table.split} split (hash {first['split_hash']}), {text}. Intervals: 95 %, bootstrap over "
+        f"distinct memes, {first['resamples']} resamples. Figures of several seeds are their mean, with the single "
+        f"seeds in brackets. Differences: row less {table.against}, paired."
+    )
+    lines += [said, ""]
+    for name in table.tasks:
+        task = load_taxonomy()[name]
+        for kind in ("published", "clean"):
+            n, its = cells(systems, task, table.figures, table.against, clean=kind == "clean")
+            lines += [f"## {name}, {'as published' if kind == 'published' else 'clean rows'} (n = {n})", ""]
+            lines += _rows(table, its, first if kind == "clean" else None)
+    return "\n".join(lines)
+
+
+def _rows(table: Table, its: Mapping[str, Mapping[str, Cell]], clean_of: Mapping[str, Any] | None) -> list[str]:
+    heads = ["row", *[head for figure in table.figures for head in (figure, f"less {table.against}")], "note"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in table.rows:
+        if row.name not in its:
+            why = row.not_run or "not run yet"
+            lines.append("| " + " | ".join([row.name, *["-"] * (2 * len(table.figures)), why]) + " |")
+            continue
+        shown = [row.name]
+        for figure in table.figures:
+            one = its[row.name][figure]
+            seeds = f" ({', '.join(number(value) for value in one.seeds)})" if len(one.seeds) > 1 else ""
+            shown.append(cell(vars(one.figure)) + seeds)
+            shown.append("" if one.less is None else f"{cell(vars(one.less))} {one.less.verdict}")
+        if len(row.seeds) > len(its[row.name][table.figures[0]].seeds):
+            seeds_run = len(its[row.name][table.figures[0]].seeds)
+            shown.append(f"{row.note} ({seeds_run} of {len(row.seeds)} seeds)".strip())
+        else:
+            shown.append(row.note)
+        lines.append("| " + " | ".join(shown) + " |")
+    if clean_of is None:
+        for paper in table.paper:
+            shown = [f"{paper.name} (paper)"]
+            for figure in table.figures:
+                shown += [number(paper.figures.get(figure)), ""]
+            lines.append("| " + " | ".join([*shown, f"{paper.source}: {paper.comparable}"]) + " |")
+    else:
+        lines += ["", f"Clean by the rule {clean_of.get('clean_rule')!r}: see docs/evaluation.md."]
+    return [*lines, ""]

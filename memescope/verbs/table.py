@@ -1,0 +1,48 @@
+"""`memescope table`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command("table")
+def results_table(
+    name: Annotated[str, typer.Argument(help="A table: its name in recipes/tables, or the path of its YAML file.")],
+    run: Annotated[
+        bool, typer.Option("--run", help="Train and measure the rows that are missing, one by one.")
+    ] = False,
+    row: Annotated[list[str] | None, typer.Option(help="With --run: only this row; repeat for several.")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="With --run: at most so many rows in this sitting.")] = None,
+    root: Annotated[Path, typer.Option(help="Folder that holds the prepared sets.")] = Path("../shared/data/ready"),
+    results: Annotated[Path, typer.Option(help="Folder of the rows' JSON files.")] = Path("docs/results"),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folders, in the cache folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON only.")] = False,
+) -> None:
+    """Draw a table of results from the rows that are there, or run the rows that are not.
+
+    Each row and seed is one small JSON file in docs/results/NAME; a row that is there is never run again, so a table
+    grows over many sittings. Rows are compared paired, on the same memes.
+
+    Example:  memescope table mrharm-harmc --run --row "two-stage" --most 1
+    """
+    from memescope.training.table import load_table, missing, run_row
+    from memescope.training.table_text import figures_of, markdown
+    from memescope.verbs.progress import progress
+
+    table = load_table(name)
+    if run:
+        for one, seed in list(missing(table, row or (), results))[:most]:
+            with progress(f"{one.name}, seed {seed}", quiet=as_json) as report:
+                path = run_row(table, one, seed, root, report, results, keep)
+            print(path, file=sys.stderr)
+    if as_json:
+        print(json.dumps(figures_of(table, results)))
+    else:
+        print(markdown(table, results))
