@@ -128,13 +128,22 @@ def load_detr(name: str, device: str = "cpu") -> Detr:
     return Detr(name, device)
 
 
+def compact(features: np.ndarray) -> np.ndarray:
+    """In float16, unless a value would not fit."""
+    with np.errstate(over="ignore"):
+        half = features.astype(np.float16)
+    return half if np.isfinite(half).all() else features
+
+
 def pack_regions(regions: Regions) -> bytes:
     """As safetensors, features in float16 (relative error 0.0005; float32 where they would not fit)."""
     from safetensors.numpy import save
 
-    half = regions.features.astype(np.float16)
-    features = half if np.isfinite(half).all() else regions.features
-    tensors: Mapping[str, np.ndarray] = {"features": features, "boxes": regions.boxes, "scores": regions.scores}
+    tensors: Mapping[str, np.ndarray] = {
+        "features": compact(regions.features),
+        "boxes": regions.boxes,
+        "scores": regions.scores,
+    }
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
 

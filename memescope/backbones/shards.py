@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memescope.backbones.regions import Regions
+from memescope.backbones.regions import Regions, compact
 from memescope.errors import UsageError
 
 MEMES = 512
@@ -51,11 +51,9 @@ class ShardWriter:
             return
         from safetensors.numpy import save_file
 
-        features = np.concatenate([regions.features for regions in self._regions])
-        half = features.astype(np.float16)
         path = self._folder / f"{self._name}-{len(self.files):05d}.safetensors"
         tensors = {
-            "features": half if np.isfinite(half).all() else features,
+            "features": compact(np.concatenate([regions.features for regions in self._regions])),
             "boxes": np.concatenate([regions.boxes for regions in self._regions]),
             "scores": np.concatenate([regions.scores for regions in self._regions]),
             "offsets": np.cumsum([0, *map(len, self._regions)], dtype=np.int64),

@@ -13,6 +13,7 @@ import base64
 import binascii
 import csv
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,8 @@ def _from_row(row: Mapping[str, str]) -> Regions:
 
 def _from_file(file: Path) -> Regions:
     if file.suffix == ".npz":
+        if not zipfile.is_zipfile(file):
+            raise ValueError("not an npz file, or damaged")
         with np.load(file, allow_pickle=False) as arrays:
             values: dict[str, Any] = {name: arrays[name] for name in arrays.files}
         features = _first(values, _FEATURES)
