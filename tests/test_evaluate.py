@@ -317,6 +317,17 @@ def test_ocr_replaces_the_text(prepared, monkeypatch):
     assert engine.reads == 43
 
 
+def test_the_audit_decides_what_is_clean_where_it_has_been_run(prepared, evaluation, tmp_path):
+    from memescope.curation.audit import audit, write_audit
+
+    assert evaluation.metrics["clean_rule"] == "keys/1"
+    assert evaluation.metrics["clean"]["left_out"] == {"bytes": 1, "pixels": 1, "text": 1}
+    write_audit(audit([prepared]), tmp_path)
+    found = evaluate(Fake(), prepared, baselines=False, resamples=20, clean=tmp_path).metrics
+    # r41 has a training picture, r42 a training text on another picture, which is no leak
+    assert (found["clean_rule"], found["clean"]["n"], found["clean"]["left_out"]) == ("audit/1", 42, {"exact": 1})
+
+
 def test_normal_text_and_seen():
     assert normal_text("  ＡＢＣ—Straße,\n‘2’ ") == "abc strasse 2"
     assert normal_text("क्या!") == "क्या"  # marks stay: without them other words are left

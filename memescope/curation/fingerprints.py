@@ -47,13 +47,13 @@ class FilePrint:
 
 
 def fingerprint_files(
-    paths: Sequence[Path | bytes],
+    paths: Sequence[Path | bytes | None],
     *,
     inpainted: bool = False,
     workers: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> list[FilePrint]:
-    """The print of each file (or of a file's bytes), in order; equal files are decoded once.
+    """The print of each file (or of a file's bytes), in order; equal files are decoded once. None gives an error.
 
     With `inpainted` marks are those of the picture without its letters: text is detected, not read, and painted over.
     `workers` processes, by default one a core.
@@ -66,7 +66,7 @@ def fingerprint_files(
             window = paths[start : start + _WINDOW]
             digests = [file_digest(path) for path in window]
             known = cache.get(_key(digest) for digest, _ in digests)
-            wanted = {digest: path for path, (digest, error) in zip(window, digests, strict=True) if not error}
+            wanted = {digest: path for path, (digest, _) in zip(window, digests, strict=True) if path is not None and digest}
             missing = {digest: path for digest, path in wanted.items() if _key(digest) not in known}
             errors: dict[str, str] = {}
             done = start + len(window) - len(missing)
@@ -89,8 +89,10 @@ def pixel_key(picture: Picture) -> str:
     return hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes()).hexdigest()
 
 
-def file_digest(path: Path | bytes) -> tuple[str, str | None]:
+def file_digest(path: Path | bytes | None) -> tuple[str, str | None]:
     """(SHA-256 of the file, None), or ("", why it could not be read). Files too large for a picture are not read."""
+    if path is None:
+        return "", "the row names no picture"
     if isinstance(path, bytes):
         return hashlib.sha256(path).hexdigest(), None
     try:

@@ -23,6 +23,8 @@ Key = tuple[str, str]
 """(kind, value); kinds: `bytes`, `pixels`, `text`, `parallel`, `near`."""
 PARALLEL = "meme_id"
 """The `meta` field that names one meme in several languages."""
+KEYS_RULE = "keys/1"
+"""Names how `seen` tells clean rows; changes whenever they could."""
 NEAR_BITS = 12
 """PDQ distance up to which two pictures are one. In the test sets at hand every such pair is one meme saved twice or
 one meme in two languages; from 13 bits on there are pairs of one template with other words."""
@@ -45,12 +47,12 @@ def normal_text(text: str) -> str:
 
 
 def identify(memes: Sequence[Meme], progress: Progress = lambda stage, done, total: None) -> list[Identity]:
-    """The identity of each meme of a prepared set, whose `image` is a path; pictures are read once and kept by content.
+    """The identity of each meme of a prepared set, whose pictures are read once and kept by content.
 
     A picture that cannot be read gives an `Identity` with its `error`, known by its text alone.
     """
     found = []
-    prints = fingerprint_files([Path(meme.image) for meme in memes], progress=progress)
+    prints = fingerprint_files([_file(meme) for meme in memes], progress=progress)
     for meme, its in zip(memes, prints, strict=True):
         if its.error is not None:
             found.append(Identity(_text_keys(meme), error=its.error))
@@ -65,7 +67,7 @@ def near_keys(memes: Sequence[Meme], progress: Progress = lambda stage, done, to
 
     Rows whose picture cannot be read, or is too flat for a hash, have none.
     """
-    prints = fingerprint_files([Path(meme.image) for meme in memes], progress=progress)
+    prints = fingerprint_files([_file(meme) for meme in memes], progress=progress)
     clear = [row for row, its in enumerate(prints) if its.marks is not None and its.marks.quality >= MIN_QUALITY]
     hashes = np.frombuffer(b"".join(prints[row].marks.pdq for row in clear), np.uint8)  # type: ignore[union-attr]
     near: list[list[Key]] = [[] for _ in memes]
@@ -82,6 +84,11 @@ def seen(test: Sequence[Identity], train: Sequence[Identity]) -> list[tuple[str,
     """For each test row the kinds of key it shares with some training row; an empty tuple is a clean row."""
     known = {key for identity in train for key in identity.keys}
     return [tuple(dict.fromkeys(kind for kind, value in row.keys if (kind, value) in known)) for row in test]
+
+
+def _file(meme: Meme) -> Path | bytes | None:
+    """The picture of a prepared set's row: a path, embedded bytes, or none."""
+    return meme.image if meme.image is None or isinstance(meme.image, bytes) else Path(meme.image)
 
 
 def _text_keys(meme: Meme) -> tuple[Key, ...]:

@@ -51,7 +51,7 @@ MEANING: dict[Class, str] = {
 LEAKS: tuple[Class, ...] = ("exact", "re-encoded", "parallel")
 """Classes that are one meme: a test row of such a pair with a training row says nothing about new memes."""
 Text = Literal["equal", "same", "doubtful", "other", "unknown"]
-"""`equal` letters; otherwise `sametext.compare` of the letter groups. `unknown` where either is empty or too short."""
+"""`equal` letters; otherwise `sametext.compare` of the letter groups. `unknown` where either is empty."""
 
 CANDIDATE_TEXT, NEAR_TEXT = 0.6, 0.8
 """Least Jaccard similarity of letter groups for a pair's pictures to be compared; for two texts to be called the same
@@ -89,9 +89,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Entries `first` < `second`. `how` the pictures were found the same (`bytes`, `pixels`, `name`, `hash`, `mirrored
-    hash`, `keypoints`, `inpainted`, or `text` alone); `bits` and `bare_bits`: differing bits of the plain and of the
-    inpainted pictures' hashes, where there are two; `similarity`: Jaccard, of the letter groups."""
+    """Entries `first` < `second`. `how` they were found the same: by the pictures' `bytes`, `pixels`, `name`, `hash`,
+    `mirrored hash` or `keypoints`, by those of the `inpainted` pictures, by `id` or by `text` alone. `bits` and
+    `bare_bits`: differing bits of the plain and of the inpainted pictures' hashes, where there are two; `similarity`:
+    Jaccard, of the letter groups."""
 
     first: int
     second: int
@@ -258,7 +259,7 @@ def _classify(first: int, second: int, a: Entry, b: Entry) -> Pair | None:
         kind, how = _compare_pictures(a, b, a.marks, b.marks, text, similarity, bits, bare)
         found = pair(kind, how) if kind is not None else None
     if (found is None or found.kind not in LEAKS) and (name := _parallel(a)) is not None and name == _parallel(b):
-        return pair("parallel", "text" if found is None else found.how)
+        return pair("parallel", "id" if found is None else found.how)
     return found
 
 
@@ -317,7 +318,11 @@ def _texts(a: Entry, b: Entry) -> tuple[Text, float]:
     if a.letters == b.letters:
         return "equal", 1.0
     common = len(a.groups & b.groups)
-    return compare(a.groups, b.groups), common / max(1, len(a.groups) + len(b.groups) - common)
+    relation: Text = compare(a.groups, b.groups)
+    if relation == "unknown":
+        # Short, but given and not read by OCR: two that differ are two, unless one may have lost some of its words.
+        relation = "doubtful" if a.letters in b.letters or b.letters in a.letters else "other"
+    return relation, common / max(1, len(a.groups) + len(b.groups) - common)
 
 
 def _same_file(a: Entry, b: Entry) -> str | None:

@@ -14,8 +14,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from memescope.cache import Cache, content_key
-from memescope.curation.identity import Identity, Key, Progress, identify, near_keys, seen
+from memescope.curation.identity import KEYS_RULE, Identity, Key, Progress, identify, near_keys, seen
 from memescope.datasets import has_split, read_split, split_hash
+from memescope.datasets.clean import CLEAN_FILE, read_clean
 from memescope.errors import MemescopeError, UsageError
 from memescope.evaluation.baselines import answer_baselines
 from memescope.evaluation.intervals import RESAMPLES, clusters
@@ -53,6 +54,7 @@ def evaluate(
     limit: int | None = None,
     baselines: bool = True,
     resamples: int = RESAMPLES,
+    clean: str | Path | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Evaluation:
     """Measure `model` on a split of the prepared set in the folder `data`.
@@ -60,6 +62,9 @@ def evaluate(
     `text="ocr"` gives every system the text our OCR reads from the picture instead of the set's own. `limit` takes that
     many rows, spread evenly over the split. Without a train split, or when the train split itself is measured, there
     are neither baselines nor clean figures. `seed` fixes folds, resamples and simulations.
+
+    Clean rows are those that share no key with a training row (`curation.identity.seen`), or where `clean` names what
+    `memescope data audit --out` wrote, or a `clean.json` lies in `data`, those that the audit finds no leak of.
 
     Raises `UsageError` for a set without the split, for one that shares no task with the model, and when no row can be
     read.
@@ -96,7 +101,13 @@ def evaluate(
     measured, known = [meme for meme, _ in answered], [identity for _, identity in answered]
     langs = {meme.id: meme.lang for meme in memes}  # the set's own: `read_texts` puts what it found in its place
     rows = _rows(measured, known, readings, tasks, near_keys(measured, progress), langs)
-    _add_training(rows, answered, Path(data), split, tasks, baselines, seed, progress)
+    if clean is None and (Path(data) / CLEAN_FILE).is_file():
+        clean = Path(data) / CLEAN_FILE
+    audited = read_clean(clean) if clean is not None else None
+    learnt = _add_training(rows, answered, Path(data), split, tasks, baselines, seed, progress)
+    if audited is not None:
+        for row, meme in zip(rows, measured, strict=True):
+            row.seen = audited.seen(meme)
     metrics = {
         "model": model.name,
         "model_version": model.version,
@@ -108,6 +119,7 @@ def evaluate(
         "seed": seed,
         "resamples": resamples,
         "taxonomy": taxonomy.version,
+        "clean_rule": audited.rule if audited is not None else KEYS_RULE if learnt else None,
         "rows": len(memes),
         "errors": errors,
         "unanswered_tasks": sorted(there - {task.name for task in tasks}),
@@ -178,16 +190,19 @@ def _add_training(
     baselines: bool,
     seed: int,
     progress: Progress,
-) -> None:
-    """Note in each row what it shares with the train split, and what the baselines fitted on that say."""
+) -> bool:
+    """Note in each row what it shares with the train split, and what the baselines fitted on that say.
+
+    False where there is no train split, or the rows are its own.
+    """
     if split == "train" or not has_split(data, "train"):
-        return
+        return False
     train = read_split(data, "train")
     known = identify(train, progress)
     for row, kinds in zip(rows, seen([identity for _, identity in answered], known), strict=True):
         row.seen = kinds
     if not baselines:
-        return
+        return True
     whole = [(meme, identity) for meme, identity in zip(train, known, strict=True) if not identity.error]
     said = answer_baselines(
         tasks,
@@ -202,6 +217,7 @@ def _add_training(
         for task, answers in by_task.items():
             for i in rows_of(rows, task, MODEL):
                 rows[i].answers.setdefault(name, {})[task] = answers[i]
+    return True
 
 
 def _first(errors: Mapping[str, str | None]) -> str:

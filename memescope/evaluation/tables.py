@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memescope.datasets.clean import RULE
 from memescope.evaluation.averages import AVERAGED
 from memescope.evaluation.intervals import NOT_COMPARED
 from memescope.evaluation.metrics import DECIDING_ROWS
@@ -34,6 +35,7 @@ SHOWN_MULTILABEL = (
     "ece",
     "coverage",
 )
+_CLEAN = ("rows without a leak by memescope data audit", "rows that share no picture or text with a training row")
 _KEPT = ("n", "kind", "by_label", "ece_band", "unknown_labels")
 
 
@@ -43,7 +45,7 @@ def print_tables(metrics: Mapping[str, Any], console: Console) -> None:
     console.print(_table(metrics, "all rows, as published"))
     clean = metrics["clean"]
     if "tasks" in clean:
-        console.print(_table(clean, "clean: rows that share no picture or text with a training row"))
+        console.print(_table(clean, f"clean: {_CLEAN[metrics.get('clean_rule') != RULE]}"))
     if (means := averages_table(metrics, load_taxonomy().categories)) is not None:
         console.print(means)
     for line in notes(metrics):

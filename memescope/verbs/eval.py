@@ -33,6 +33,13 @@ def evaluate_model(
     seed: Annotated[int | None, typer.Option(help="Of folds, resamples and simulations. Default: 0.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only that many rows, spread over the split.")] = None,
     baselines: Annotated[bool, typer.Option(help="Fit the baselines on the train split and compare.")] = True,
+    clean: Annotated[
+        Path | None,
+        typer.Option(
+            help="What memescope data audit --out wrote: clean figures leave out the rows it found to leak. Default: "
+            "DATA/clean.json where there is one, else rows that share a picture or a text with training."
+        ),
+    ] = None,
     again: Annotated[
         Path | None,
         typer.Option("--from", help="Score again what an earlier eval left in this folder; no model needed."),
@@ -74,6 +81,7 @@ def evaluate_model(
                 seed=seed or 0,
                 limit=limit,
                 baselines=baselines,
+                clean=clean,
                 progress=report,
             )
         home = Path(run) / "eval" if Path(run).is_dir() else Path("memescope-eval") / model.name
