@@ -1,0 +1,186 @@
+"""Results tables: packed predictions, means over seeds, paired differences, rows that are run once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memescope.cli import run
+from memescope.errors import UsageError
+from memescope.evaluation.compact import pack, unpack
+from memescope.evaluation.predictions import MODEL, Row, Said
+from memescope.evaluation.rows import cells
+from memescope.taxonomy import load_taxonomy
+from memescope.training.table import load_table, missing, result_path
+
+HARMFUL = load_taxonomy()["harmful"]
+
+
+def _row(number: int, truth: str, p: float, seen: bool = False, baseline: float = 0.3) -> Row:
+    def said(value: float) -> Said:
+        return Said(
+            "harmful" if value > 0.5 else "not-harmful", {"not-harmful": 1 - value, "harmful": value}, value < 0.1
+        )
+
+    answers = {MODEL: {"harmful": said(p)}, "tfidf": {"harmful": said(baseline)}}
+    return Row(str(number), number, ("text",) if seen else (), {"harmful": truth}, answers)
+
+
+def _rows(wrong: set[int] = frozenset(), n: int = 60) -> list[Row]:
+    truth = ["harmful" if i % 3 == 0 else "not-harmful" for i in range(n)]
+    right = [(t == "harmful") != (i in wrong) for i, t in enumerate(truth)]
+    return [_row(i, t, 0.9 if high else 0.2, seen=i < 6) for i, (t, high) in enumerate(zip(truth, right, strict=True))]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
+def test_packed_predictions_come_back(drawn: list[tuple[bool, float, bool]]) -> None:
+    rows = [_row(i, "harmful" if t else "not-harmful", p, seen) for i, (t, p, seen) in enumerate(drawn)]
+    again = unpack(json.loads(json.dumps(pack(rows, "h"))))
+    for row, one in zip(rows, again, strict=True):
+        assert (one.cluster, bool(one.seen), one.truth) == (row.cluster, bool(row.seen), row.truth)
+        for system, said in row.answers.items():
+            assert one.answers[system]["harmful"].label == said["harmful"].label
+            assert one.answers[system]["harmful"].abstain == said["harmful"].abstain
+            assert one.answers[system]["harmful"].probabilities == pytest.approx(
+                said["harmful"].probabilities, abs=5e-5
+            )
+
+
+def test_packing_keeps_several_labels_and_rows_a_task_does_not_label() -> None:
+    techniques = load_taxonomy()["propaganda_techniques"]
+    p = {label: 0.75 if label in ("smears", "doubt") else 0.125 for label in techniques.labels}
+    both = _row(0, "harmful", 0.9)
+    both.truth["propaganda_techniques"] = ["smears"]
+    both.answers[MODEL]["propaganda_techniques"] = Said(["smears", "doubt"], p)
+    again = unpack(pack([_row(1, "not-harmful", 0.1), both], "h"))
+    assert "propaganda_techniques" not in again[0].truth
+    assert again[1].truth["propaganda_techniques"] == ["smears"]
+    assert again[1].answers[MODEL]["propaganda_techniques"].label == ["smears", "doubt"]
+    assert again[1].answers[MODEL]["propaganda_techniques"].probabilities == p
+    assert "tfidf" in again[1].answers
+    assert "propaganda_techniques" not in again[1].answers["tfidf"]
+
+
+def test_a_cell_is_the_mean_over_seeds_and_differences_are_paired() -> None:
+    systems = {"good": [_rows(), _rows({0, 1, 2, 3, 4, 5})], "bad": [_rows(set(range(30)))]}
+    n, found = cells(systems, HARMFUL, ["accuracy"], "bad", resamples=300)
+    assert n == 60
+    assert found["good"]["accuracy"].seeds == (1.0, 0.9)
+    assert found["good"]["accuracy"].figure.value == pytest.approx(0.95)
+    less = found["good"]["accuracy"].less
+    assert less is not None
+    assert less.value == pytest.approx(0.45)
+    assert less.verdict == "better"
+    assert found["bad"]["accuracy"].less is None
+    n, clean = cells(systems, HARMFUL, ["accuracy"], "bad", clean=True, resamples=50)
+    assert n == 54
+    assert clean["good"]["accuracy"].figure.value == pytest.approx(1.0)  # the six wrong ones are the seen ones
+
+
+def test_rows_of_other_memes_are_refused() -> None:
+    with pytest.raises(UsageError, match="'b' was measured on other memes"):
+        cells({"a": [_rows()], "b": [_rows(n=59)]}, HARMFUL, ["accuracy"], None)
+
+
+@pytest.fixture
+def table_file(tmp_path: Path) -> Path:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        """
+name: t
+title: A table
+data: drawn
+tasks: [harmful]
+figures: [accuracy]
+against: first
+rows:
+  - {name: first, model: starter, seeds: [0, 1]}
+  - {name: Second one, recipe: r.yaml, seeds: [0, 1], note: slow}
+  - {name: floor, baseline: tfidf}
+  - {name: large, recipe: r.yaml, not_run: needs a GPU}
+paper:
+  - {name: theirs, figures: {accuracy: 0.86}, source: somewhere, comparable: no}
+""".replace("comparable: no", "comparable: other pictures")
+    )
+    return path
+
+
+def test_missing_rows_come_first_seeds_first(table_file: Path, tmp_path: Path) -> None:
+    table = load_table(str(table_file))
+    path = result_path(table, "Second one", 0, tmp_path)
+    assert path == tmp_path / "t" / "second-one-0.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    assert [(row.name, seed) for row, seed in missing(table, (), tmp_path)] == [
+        ("first", 0),
+        ("first", 1),
+        ("Second one", 1),
+    ]
+    assert [(row.name, seed) for row, seed in missing(table, ["Second one"], tmp_path)] == [("Second one", 1)]
+    with pytest.raises(UsageError, match="no row third; there are: first, Second one"):
+        list(missing(table, ["third"], tmp_path))
+
+
+def test_the_table_shows_what_was_run_and_what_was_not(
+    table_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = load_table(str(table_file))
+    for name, seed, wrong in (("first", 0, {0, 1, 2}), ("first", 1, {0}), ("Second one", 0, set(range(20)))):
+        path = result_path(table, name, seed, tmp_path)
+        path.parent.mkdir(exist_ok=True)
+        content = {"split_hash": "h", "resamples": 2000, "clean_rule": "keys", "predictions": pack(_rows(wrong), "h")}
+        path.write_text(json.dumps(content))
+    assert run(["table", str(table_file), "--results", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    published, clean = said.split("clean rows")
+    assert "| first | .967 [" in published
+    assert "(.950, .983)" in published
+    assert "| Second one | .667 [" in published
+    assert " worse | slow (1 of 2 seeds) |" in published
+    assert "| floor | .667 [" in published  # always says not-harmful: 40 of 60
+    assert "| large | - | - | needs a GPU |" in published
+    assert "| theirs (paper) | .860 |  | somewhere: other pictures |" in published
+    assert "theirs" not in clean
+    assert run(["table", str(table_file), "--results", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["tasks"]["harmful"]["clean"]["n"] == 54
+    assert found["tasks"]["harmful"]["published"]["rows"]["first"]["accuracy"]["seeds"] == pytest.approx(
+        [0.95, 59 / 60]
+    )
+
+
+def test_a_wrong_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["table", str(tmp_path / "no.yaml")]) == 2
+    assert "no such table" in capsys.readouterr().err
+    path = tmp_path / "t.yaml"
+    path.write_text("{name: t, title: t, data: d, tasks: [harmful], against: b, rows: [{name: a}]}")
+    assert run(["table", str(path)]) == 2
+    assert "against: 'b' is none of the rows a" in capsys.readouterr().err
+
+
+def test_a_row_is_measured_kept_and_never_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from memescope.curation.synth import synth
+
+    synth(tmp_path / "drawn", 30, 0, languages=["en"], splits=True, sides=(200, 260))
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "{name: t, title: t, data: drawn, tasks: [sentiment], figures: [accuracy],"
+        " rows: [{name: starter, model: starter}, {name: floor, baseline: majority}]}"
+    )
+    options = ["table", str(path), "--root", str(tmp_path), "--results", str(tmp_path / "results")]
+    assert run([*options, "--run"]) == 0
+    result = tmp_path / "results" / "t" / "starter-0.json"
+    first = result.read_bytes()
+    stored = json.loads(first)
+    assert stored["row"] == "starter"
+    assert len(stored["predictions"]["tasks"]["sentiment"]["truth"]) == stored["tasks"]["sentiment"]["n"]
+    assert np.isfinite(stored["tasks"]["sentiment"]["accuracy"]["value"])
+    capsys.readouterr()
+    assert run([*options, "--run"]) == 0
+    assert result.read_bytes() == first
+    assert "| floor | ." in capsys.readouterr().out
