@@ -108,7 +108,7 @@ def test_the_hub_folder_loads_with_pictures(prepared: Path, tmp_path: Path) -> N
 
 def test_ms_swift_messages(prepared: Path, tmp_path: Path) -> None:
     done = export(prepared, "ms-swift", tmp_path / "out")
-    assert (done.rows, done.without_picture) == ({"train": 4, "val": 1, "test": 3}, 1)
+    assert (done.rows, done.without_picture) == ({"train": 4, "val": 1, "test": 4}, 1)
     rows = [json.loads(line) for line in (tmp_path / "out" / "train.jsonl").read_text("utf-8").splitlines()]
     assert [set(row) for row in rows] == [{"messages", "images"}] * 4
     asked, answered = rows[0]["messages"]
@@ -116,10 +116,7 @@ def test_ms_swift_messages(prepared: Path, tmp_path: Path) -> None:
     assert asked["content"].startswith("<image>Hateful: ")
     assert "Answer with one of: not-hateful, hateful.\nText on the meme:\none, two\nthree" in asked["content"]
     assert answered["content"] == "Label: hateful\nExplanation: because it says so"
-    assert (
-        rows[1]["messages"][1]["content"] == "Label: doubt, smears\nExplanation: because it says so"
-        or rows[1]["messages"][1]["content"] == "Label: smears, doubt\nExplanation: because it says so"
-    )
+    assert rows[1]["messages"][1]["content"] == "Label: smears, doubt\nExplanation: because it says so"
     assert rows[3]["messages"][1]["content"] == "Label: none"
     for row in rows:
         assert Path(row["images"][0]).is_absolute()

@@ -198,9 +198,9 @@ def test_the_draft_proposes_what_is_plain_and_leaves_doubt_open(tmp_path: Path) 
     folder = tmp_path / "mine"
     folder.mkdir()
     rows = [
-        {"text": f"t{n}", "sentiment": ["Positive", "negative", "neutrale"][n % 3], "is_hateful": n % 2, "mood": ["zig", "zag"][n % 2]}
-        for n in range(12)
-    ]  # fmt: skip
+        {"text": f"t{n}", "sentiment": ("Positive", "negative", "neutrale")[n % 3], "is_hateful": n % 2, "mood": mood}
+        for n, mood in enumerate(["zig", "zag"] * 6)
+    ]
     (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns = [("label", "sentiment"), ("label", "is_hateful"), ("label", "mood")]
     text = draft(folder, tmp_path / "draft.yaml", columns=columns)
