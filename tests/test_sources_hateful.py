@@ -137,6 +137,9 @@ def test_hatred_gives_reasons_and_finds_the_pictures_of_fhm(tmp_path: Path) -> N
         ("missing-field", "fhm_train_reasonings.jsonl:4", False),
     ]
     assert [found.id for found in problems if found.kind == "missing-picture"] == ["00043", "00044"]
+    assert [meme.text for meme in memes] == ["", "", ""]
+    joined, _ = read("hatred", tmp_path, {"fhm/train.jsonl": _lines({"id": "00043", "label": 1, "text": "tea"})})
+    assert [meme.text for meme in joined] == ["", "tea", ""]
 
 
 def test_german_fhm_reads_json_lines_and_a_table_without_a_header(tmp_path: Path) -> None:

@@ -146,6 +146,14 @@ def test_mmsd_reads_lists_and_takes_the_persons_label(tmp_path: Path) -> None:
     assert [meme.id for meme in every] == ["8", "1", "2", "3", "6"]
 
 
+def test_mmsd_as_json_arrays_has_one_label(tmp_path: Path) -> None:
+    array = '[{"image_id": 7, "text": "tea", "label": 1}, {"image_id": 8, "text": "a joke", "label": 0}]'
+    memes, problems = read("mmsd", tmp_path, {"text_json_clean/train.json": array})
+    assert rows(memes) == [("train", "7", "tea", {"sarcasm": "sarcastic"})]
+    assert "label_by_hashtag" not in memes[0].meta
+    assert noted(problems) == [("left-out", "train.json:1", False)]
+
+
 def test_mmsd2_has_numbers_for_ids(tmp_path: Path) -> None:
     array = '[{"image_id": 862902619928506372, "text": "tea", "label": 1}, {"image_id": 9, "text": "tea"}]'
     memes, problems = read("mmsd2", tmp_path, {"text_json_final/valid.json": array})

@@ -83,4 +83,10 @@ def _votes(row: dict[str, Any]) -> dict[str, list[list[str]]]:
     return {field: [strings(one) for one in votes] for field, votes in fields.items() if isinstance(votes, list)}
 
 
-SOURCE = Source(_CARD, _FILES, _read, folders=("fine_grained_hateful_memes",))
+SOURCE = Source(
+    _CARD,
+    _FILES,
+    _read,
+    pictures=(".", "fhm", "hateful_memes"),
+    folders=("fine_grained_hateful_memes",),
+)

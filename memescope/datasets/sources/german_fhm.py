@@ -61,4 +61,4 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
             )
 
 
-SOURCE = Source(_CARD, _FILES, _read)
+SOURCE = Source(_CARD, _FILES, _read, pictures=(".", "fhm", "hateful_memes"))

@@ -1,6 +1,7 @@
 """HatReD (Hee et al., IJCAI 2023): whom a hateful meme of FHM attacks and why it is hateful, in people's words.
 
-A line is `{"id", "img", "target": [group], "reasonings": [sentence]}`; targets and reasonings run in parallel.
+A line is `{"id", "img", "target": [group], "reasonings": [sentence]}`; targets and reasonings run in parallel. The texts
+are FHM's: its `train.jsonl` and `dev_seen.jsonl` are read for them where they lie in the folder or in `fhm/`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from memescope.datasets.native import json_lines
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Card, Row, Source
-from memescope.datasets.sources._fields import files_there, padded, picture, strings
+from memescope.datasets.sources._fields import files_there, padded, picture, strings, text
 from memescope.datasets.sources._strict import keys
 
 _CARD = Card(
@@ -26,7 +27,10 @@ _CARD = Card(
     warning="hateful by design; the reasonings spell the attacks out",
     verified="real-file",
     flaws=(
-        "no text: the caption is fhm's (same id)",
+        (
+            "no texts: put fhm's train.jsonl and dev_seen.jsonl beside the files, or in a folder fhm, and they "
+            "are joined by id"
+        ),
         (
             "hateful memes only: the label hateful is by construction, all 3,228 are hateful in fhm and in its "
             "fine-grained version"
@@ -45,7 +49,19 @@ _FILES = {
 }
 
 
+# FHM's files that hold the memes of train and test.
+_CAPTIONS = {
+    "train.jsonl | fhm/train.jsonl | hateful_memes/train.jsonl": "train",
+    "dev_seen.jsonl | fhm/dev_seen.jsonl | hateful_memes/dev_seen.jsonl": "test",
+}
+
+
 def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
+    captions = {
+        padded(row.get("id"), 5): text(row.get("text"))
+        for path, _ in files_there(folder, _CAPTIONS)
+        for _, row in json_lines(path, problems)
+    }
     for path, split in files_there(folder, _FILES):
         for where, row in keys(json_lines(path, problems), ("id", "target", "reasonings"), problems):
             id, reasonings = padded(row.get("id"), 5), strings(row.get("reasonings"))
@@ -54,7 +70,7 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
             yield Row(
                 id=id,
                 image=picture(row.get("img")),
-                text="",
+                text=captions.get(id, ""),
                 labels={"hate": "hateful"},
                 lang="en",
                 split=split,
@@ -64,4 +80,6 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
             )
 
 
-SOURCE = Source(_CARD, _FILES, _read, pictures=("img", "."), folders=("HatReD", "hatred_dataset"))
+SOURCE = Source(
+    _CARD, _FILES, _read, pictures=("img", ".", "fhm/img", "hateful_memes/img"), folders=("HatReD", "hatred_dataset")
+)

@@ -47,6 +47,6 @@ SOURCE = Source(
     _CARD,
     FILES,
     _read,
-    pictures=("twitter2015_images", "images", ".", "../twitter2015_images"),
+    pictures=("twitter2015_images", "images", "."),
     folders=("tombert_twitter2015",),
 )

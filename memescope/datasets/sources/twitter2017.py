@@ -44,6 +44,6 @@ SOURCE = Source(
     _CARD,
     FILES,
     _read,
-    pictures=("twitter2017_images", "images", ".", "../twitter2017_images"),
+    pictures=("twitter2017_images", "images", "."),
     folders=("tombert_twitter2017",),
 )
