@@ -137,11 +137,12 @@ def test_suggestions_and_order() -> None:
     ]
     for its in memes:
         its.text = its.id  # too short to link by text
+    memes[3].text = "b again"  # else one row that stands in two places
     conflicts = find_conflicts(memes, ["x"] * 7, group(memes))
     found = {(c.task, c.rows): c for c in conflicts}
     assert found["harm_intensity", (0, 1)].suggestion == "only the degree differs: use harmful (harmful)"
     assert found["harm_intensity", (0, 1)].distance == 0.5
-    assert found["harmful", (2, 3, 4)].suggestion == "most rows say not-harmful (2 of 3)"
+    assert found["harmful", (2, 3, 4)].suggestion == "most say not-harmful (2 of 3)"
     assert found["harmful", (5, 6)].suggestion == "train contradicts test: relabel both, or leave both out"
     assert ("harmful", (0, 1)) not in found
     assert (conflicts[0].rows, conflicts[0].distance) == ((2, 3, 4), 1)
@@ -194,6 +195,20 @@ def test_languages_of_a_parallel_set_are_sides_of_their_own() -> None:
     (rate,) = pair_rates(memes, ["multi3hate"] * 2, group(memes))
     assert (rate.first, rate.second, rate.evidence) == ("multi3hate:de", "multi3hate:en", "parallel")
     assert rate.labels == {"not-hateful | hateful": 1}
+
+
+def test_weak_evidence_adds_no_rows_to_a_sure_conflict() -> None:
+    image = Path("/a/img/00001.png")
+    fhm = [meme("00001", "hateful", "fhm", text="", image=image), meme("00001", "not-hateful", "hatred", image=image)]
+    memes = [*fhm, meme("9", "hateful", "own"), meme("8", "not-hateful", "more")]
+    for its in fhm:
+        its.source = "toxicn_mm"  # a family that may be linked by text too
+    names = ["fhm", "hatred", "own", "more"]
+    (conflict,) = find_conflicts(memes, names, group(memes))
+    assert (conflict.rows, conflict.evidence) == ((0, 1), "name")
+    memes[0].labels = {"hateful": "not-hateful"}
+    (conflict,) = find_conflicts(memes, names, group(memes))
+    assert (conflict.rows, conflict.evidence) == ((0, 1, 2, 3), "text")
 
 
 # --- tasks that go together

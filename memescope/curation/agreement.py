@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memescope.curation.answers import Question, labelled
-from memescope.curation.grouping import Grouping
+from memescope.curation.grouping import WEAK, Grouping
 from memescope.meme import Meme
 from memescope.taxonomy import load_label_map, load_taxonomy
 from memescope.taxonomy.labels import mapped_datasets
@@ -161,7 +161,7 @@ def _by_side(
 ) -> dict[Question, dict[str, list[str]]]:
     """Question -> side -> its labels; a side is a dataset, or one of its languages where it is parallel."""
     parallel = {row for row in rows if any(kind == "parallel" for kind, _ in grouping.keys[row])}
-    known = [row for row in rows if any(kind not in ("text", "linked") for kind, _ in grouping.keys[row])]
+    known = [row for row in rows if any(kind not in WEAK for kind, _ in grouping.keys[row])]
     found: dict[Question, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     seen = set()
     for question, answers in labelled(memes, known).items():

@@ -185,10 +185,12 @@ def _worst(atlas: Atlas) -> list[list[Conflict]]:
     """
     tasks = load_taxonomy().tasks
     there = {(c.group, c.task, c.aspect) for c in atlas.conflicts}
-    of_meme: dict[tuple[int, str], list[Conflict]] = {}
+    of_meme: dict[tuple[int, str, int], list[Conflict]] = {}
     for conflict in atlas.conflicts:
         if (conflict.group, tasks[conflict.task].coarse_task, conflict.aspect) not in there:
-            of_meme.setdefault((conflict.group, conflict.aspect), []).append(conflict)
+            same = of_meme.setdefault((conflict.group, conflict.aspect, conflict.rows[0]), [])
+            if all(_words(conflict) != _words(other) for other in same):
+                same.append(conflict)
     turns: Counter[tuple[str, ...]] = Counter()
     order = []
     for conflicts in of_meme.values():
@@ -196,6 +198,11 @@ def _worst(atlas: Atlas) -> list[list[Conflict]]:
         turns[who] += 1
         order.append((turns[who], conflicts))
     return [conflicts for _, conflicts in sorted(order, key=lambda pair: pair[0])][:WORST]
+
+
+def _words(conflict: Conflict) -> tuple[tuple[int, ...], list[str]]:
+    """Equal for two tasks that say the same of every row, as a target and the list of targets do."""
+    return conflict.rows, [shown(answer).strip("()") for answer in conflict.answers]
 
 
 def _worst_table(atlas: Atlas) -> str:

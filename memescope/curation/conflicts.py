@@ -70,21 +70,38 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
 
 def find_conflicts(memes: Sequence[Meme], names: Sequence[str], grouping: Grouping) -> list[Conflict]:
-    """Every meme and task on which rows disagree, the surest and gravest first."""
+    """Every meme and task on which rows disagree, the surest and gravest first.
+
+    Rows that are surely one meme are compared among themselves. What only a text links to them is compared where they
+    agree, so that weak evidence never adds rows to a sure conflict.
+    """
     found = []
     for number, rows in enumerate(grouping.groups):
+        sure = grouping.sure_parts(rows)
         by_task = labelled(memes, rows)
-        for (task, aspect, place), answers in by_task.items():
-            if len(set(answers.values())) < 2:
-                continue
-            members = tuple(answers)
-            differing = [(a, b) for a, b in combinations(members, 2) if answers[a] != answers[b]]
-            evidence = min((grouping.evidence(a, b) for a, b in differing), key=EVIDENCE.index)
-            distance = max(label_distance(task, a, b) for a, b in combinations(set(answers.values()), 2))
-            suggestion = _suggest(memes, names, (task, aspect, place), answers, by_task, evidence)
-            values = tuple(answers.values())
-            found.append(Conflict(number, task, aspect, members, values, evidence, distance, suggestion))
+        for question, answers in by_task.items():
+            parts = [{row: answers[row] for row in part if row in answers} for part in sure]
+            differing = [part for part in parts if len(set(part.values())) > 1]
+            if not differing and len(set(answers.values())) > 1:
+                differing = [answers]
+            found += [_conflict(memes, names, grouping, number, question, part, by_task) for part in differing]
     return sorted(found, key=lambda c: (EVIDENCE.index(c.evidence), -c.distance, -len(c.rows), c.group, c.task))
+
+
+def _conflict(
+    memes: Sequence[Meme],
+    names: Sequence[str],
+    grouping: Grouping,
+    group: int,
+    question: Question,
+    answers: Mapping[int, Answer],
+    by_task: Mapping[Question, Mapping[int, Answer]],
+) -> Conflict:
+    differing = [(a, b) for a, b in combinations(answers, 2) if answers[a] != answers[b]]
+    evidence = min((grouping.evidence(a, b) for a, b in differing), key=EVIDENCE.index)
+    distance = max(label_distance(question[0], answers[a], answers[b]) for a, b in differing)
+    suggestion = _suggest(memes, names, question, answers, by_task, evidence)
+    return Conflict(group, *question[:2], tuple(answers), tuple(answers.values()), evidence, distance, suggestion)
 
 
 def pair_rates(memes: Sequence[Meme], names: Sequence[str], grouping: Grouping) -> list[PairRate]:
@@ -146,7 +163,8 @@ def _suggest(
     if len({names[row].split("[")[0] for row in answers}) == 1 and len({names[row] for row in answers}) > 1:
         return "variants of one dataset: choose one rule for all of its rows"
     coarse = load_taxonomy()[question[0]].coarse_task
-    if coarse and len(agreed := set(by_task.get((coarse, *question[1:]), {}).values())) == 1:
+    its = by_task.get((coarse, *question[1:]), {}) if coarse else {}
+    if len(agreed := {answer for row, answer in its.items() if row in answers}) == 1:
         return f"only the degree differs: use {coarse} ({shown(agreed.pop())})"
     of = {names[row]: answer for row, answer in answers.items()}
     for later, earlier in CORRECTS.items():
@@ -154,11 +172,13 @@ def _suggest(
             return f"{later} was labelled after {earlier} and with more to go on: prefer {shown(of[later])}"
     kinds = [a for a in answers.values() if not isinstance(a, str)]
     if kinds:
-        both = set(kinds[0]).intersection(*kinds[1:])
-        return f"agreed: {shown(tuple(sorted(both)))}; the others need a second look"
-    counts = Counter(answers.values()).most_common()
+        both = tuple(sorted(set(kinds[0]).intersection(*kinds[1:])))
+        return f"agreed: {shown(both)}; the others need a second look" if both else "no label is agreed: relabel"
+    # A row that stands in two splits was labelled once.
+    once = {(names[row], memes[row].id, memes[row].text, answer) for row, answer in answers.items()}
+    counts = Counter(answer for *_, answer in once).most_common()
     if counts[0][1] > counts[1][1]:
-        return f"most rows say {shown(counts[0][0])} ({counts[0][1]} of {len(answers)})"
+        return f"most say {shown(counts[0][0])} ({counts[0][1]} of {len(once)})"
     if len({memes[row].split for row in answers} & {"train", "test"}) == 2:
         return "train contradicts test: relabel both, or leave both out"
     return "look at the meme and relabel, or leave it out"

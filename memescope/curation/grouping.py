@@ -31,6 +31,7 @@ from memescope.meme import Meme
 Evidence = Literal["name", "parallel", "picture", "near", "text", "linked"]
 EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
 """From strong to weak. `linked`: only through other rows of the group."""
+WEAK: tuple[Evidence, ...] = ("text", "linked")
 MISREAD_BITS = 6
 """In the sets at hand, pairs whose texts agree by half are misread copies up to here, templates from 10 bits on."""
 FEWEST_GROUPS, FEWEST_WORDS = 20, 4
@@ -57,6 +58,15 @@ class Grouping:
         """The strongest sign that two rows of one group are the same meme."""
         shared = self.keys[first] & self.keys[second]
         return min((kind for kind, _ in shared), key=EVIDENCE.index, default="linked")
+
+    def sure_parts(self, rows: Sequence[int]) -> list[list[int]]:
+        """A group's rows parted where only texts link them."""
+        links = _Links(len(rows))
+        links.join("linked", ([key for key in self.keys[row] if key[0] not in WEAK] for row in rows))
+        parts: dict[int, list[int]] = defaultdict(list)
+        for place, row in enumerate(rows):
+            parts[links.root(place)].append(row)
+        return list(parts.values())
 
     def units(self, rows: int) -> list[list[int]]:
         """All rows, each alone or with its group: what counts as one meme."""
