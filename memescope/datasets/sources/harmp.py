@@ -27,8 +27,8 @@ _CARD = Card(
         "V1 shares no ids between splits, but 11 wordings stand in train and test and 10 in train and val",
         "train has one row whose intensity is empty (the authors count 123 very harmful, the file holds 122)",
         (
-            "12 train rows are not harmful with a target, 40 are somewhat harmful without one, 17 that may "
-            "be harmful have two (these have `targets`, no single `target`)"
+            "12 train rows are not harmful with a target, 40 are somewhat harmful without one, 16 harmful "
+            "ones and the one without an intensity have two (in `targets`; no single `target`)"
         ),
         "text is OCR as it came",
     ),

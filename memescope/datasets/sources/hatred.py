@@ -1,7 +1,7 @@
 """HatReD (Hee et al., IJCAI 2023): whom a hateful meme of FHM attacks and why it is hateful, in people's words.
 
-A line is `{"id", "img", "target": [group], "reasonings": [sentence]}`; targets and reasonings run in parallel. The texts
-are FHM's: its `train.jsonl` and `dev_seen.jsonl` are read for them where they lie in the folder or in `fhm/`.
+A line is `{"id", "img", "target": [group], "reasonings": [sentence]}`; targets and reasonings run in parallel. The
+texts are FHM's: its `train.jsonl` and `dev_seen.jsonl` are read for them where they lie in the folder or in `fhm/`.
 """
 
 from __future__ import annotations
