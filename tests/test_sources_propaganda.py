@@ -49,6 +49,10 @@ def test_semeval_joins_words_spans_and_whole_memes(tmp_path: Path) -> None:
             [{"id": "1", "labels": ["Loaded Language", "Transfer"], "text": "TEA", "image": "1_image.png"}]
         ),
         "dev_set_task1.txt": "not json",
+        "data/dev_set_task3/dev_set_task3.txt": json.dumps([{"id": "9", "text": "TEA", "image": "9_image.png"}]),
+        "data/dev_set_task3_labeled/dev_set_task3_labeled.txt": json.dumps(
+            [{"id": "9", "labels": ["Transfer"], "text": "TEA", "image": "9_image.png"}]
+        ),
     }
     memes, problems = read("semeval21t6", tmp_path, files)
     assert rows(memes) == [
@@ -63,6 +67,7 @@ def test_semeval_joins_words_spans_and_whole_memes(tmp_path: Path) -> None:
         ),
         ("train", "2", "MILK", {"text_propaganda_techniques": []}),
         ("train", "3", "TEA", {"text_propaganda_techniques": ["loaded-language"]}),
+        ("val", "9", "TEA", {"propaganda_techniques": ["transfer"]}),
     ]
     assert memes[0].meta["spans"] == [span]
     assert memes[1].image is None

@@ -43,8 +43,10 @@ _PARTS = {"train": "training_set", "val": "dev_set", "test": "test_set"}
 def _choices(part: str, task: int) -> str:
     """Where a file is looked for: beside each other, in data/, or with subtask 3's pictures in a folder of its own."""
     name = f"{part}_task{task}"
-    places = ("", "data/", f"data/{name}/", f"{name}/")
-    return " | ".join([*(f"{place}{name}.txt" for place in places), f"data/{name}_labeled/{name}_labeled.txt"])
+    # The labelled copy of the dev set first: without labels it lies beside.
+    folders = (f"{name}_labeled", name)
+    beside = [f"{place}{name}.txt" for place in ("", "data/")]
+    return " | ".join([*beside, *(f"{place}{one}/{one}.txt" for one in folders for place in ("", "data/"))])
 
 
 _FILES = {_choices(part, task): split for split, part in _PARTS.items() for task in (1, 2)}
@@ -98,6 +100,10 @@ SOURCE = Source(
     _CARD,
     _FILES,
     _read,
-    pictures=("data/training_set_task3", "data/dev_set_task3_labeled", "data/test_set_task3", "images", "."),
+    pictures=tuple(
+        f"{place}{name}"
+        for place in ("data/", "")
+        for name in ("training_set_task3", "dev_set_task3_labeled", "test_set_task3", "images", "")
+    ),
     folders=("semeval-2021-task6-corpus",),
 )
