@@ -41,12 +41,12 @@ _PARTS = {"train": "training_set", "val": "dev_set", "test": "test_set"}
 
 
 def _choices(part: str, task: int) -> str:
-    """Where a file is looked for: beside each other, in data/, or with subtask 3's pictures in a folder of its own."""
+    """Where a file is looked for: subtask 3's lie with their pictures, the dev set's twice, with labels and without."""
     name = f"{part}_task{task}"
-    # The labelled copy of the dev set first: without labels it lies beside.
-    folders = (f"{name}_labeled", name)
-    beside = [f"{place}{name}.txt" for place in ("", "data/")]
-    return " | ".join([*beside, *(f"{place}{one}/{one}.txt" for one in folders for place in ("", "data/"))])
+    beside = [f"{name}.txt", f"data/{name}.txt"]
+    if task == 3:
+        beside += [f"{place}{one}/{one}.txt" for one in (f"{name}_labeled", name) for place in ("", "data/")]
+    return " | ".join(beside)
 
 
 _FILES = {_choices(part, task): split for split, part in _PARTS.items() for task in (1, 2)}
