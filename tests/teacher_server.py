@@ -143,7 +143,9 @@ class FaultyServer:
                 body = json.loads(raw)
                 what = identity(body)
                 fault = server._fault(what)
-                entry = Entry(what, fault, 200, begun, headers=dict(self.headers), body=body)
+                entry = Entry(
+                    what, fault, 200, begun, headers={k.lower(): v for k, v in self.headers.items()}, body=body
+                )
                 server.log.append(entry)
                 with suppress(OSError):  # the client went away
                     self._do(entry, fault, what, body)
@@ -222,8 +224,8 @@ def identity(body: dict[str, Any]) -> str:
     if not number:
         return "probe"
     step = "explain" if "annotators' label is" in text else "ask"
-    again = hashlib.sha256("".join(re.findall(r"\(An earlier try.*\)", text)).encode()).hexdigest()[:6]
-    return f"{number[1]}/{step}/{again if 'An earlier try' in text else 'first'}"
+    earlier = re.search(r"\((An|\d+) earlier tr", text)
+    return f"{number[1]}/{step}/{earlier[1] if earlier else 'first'}"
 
 
 def completion(text: str, tokens_in: int, tokens_out: int, finish: str = "stop") -> dict[str, Any]:

@@ -33,9 +33,9 @@ async def until_valid(
 ) -> tuple[dict[str, Any], Answered]:
     """Fields of the first reply that holds; raises `Unusable` with the fault of the last one."""
     several = subject.task is not None and subject.task.kind == "multilabel"
-    fault = Invalid("empty", "")
+    fault, hint = Invalid("empty", ""), ""
     for turn in range(tries):
-        answer = await desk.ask(Question(prompt, subject, explain, turn, fault.hint, several))
+        answer = await desk.ask(Question(prompt, subject, explain, turn, hint, several))
         used.replies += 1
         used.tokens_in += answer.tokens_in
         used.tokens_out += answer.tokens_out
@@ -43,6 +43,9 @@ async def until_valid(
         if isinstance(checked, dict):
             return checked, answer
         fault = checked
+        # The count makes each request another one: at temperature 0 the same would bring the same reply.
+        earlier = "An earlier try" if turn == 0 else f"{turn + 1} earlier tries"
+        hint = f"{earlier} could not be used: {fault.hint}."
     raise Unusable(fault)
 
 

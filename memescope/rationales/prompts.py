@@ -176,7 +176,7 @@ def fill(prompt: Prompt, subject: Subject, explain: bool = False, hint: str = ""
         aspect=aspect,
     )
     if hint:
-        user = f"{user.rstrip()}\n(An earlier try could not be used: {hint}.)\n"
+        user = f"{user.rstrip()}\n({hint})\n"
     keys = ", ".join(f'"{name}"' for name in KINDS[kind].model_fields)
     form = Template(prompt.form).substitute(keys=keys)
     turns = tuple((_example(prompt, example, task), example["reply"].strip()) for example in prompt.examples)

@@ -19,6 +19,8 @@ from memescope.meme import Label
 
 LONGEST = 100_000
 """Characters of a reply; more is not read."""
+_BRACES = 20
+"""Places where an object may begin that are tried."""
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 Score = Annotated[int, Field(ge=1, le=5)]
 
@@ -131,7 +133,10 @@ def parse(text: object, kind: str) -> dict[str, Any] | Invalid:
         return Invalid("too-long", "the reply was far too long")
     model = KINDS[kind]
     names = list(model.model_fields)
-    found = _from_json(text)
+    try:
+        found = _from_json(text)
+    except _Broken:
+        return NOT_PARSED
     if found is None:
         found = _from_lines(text, names)
     if found is None and kind == "rationale":
@@ -180,33 +185,45 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _from_json(text: str) -> dict[str, Any] | None:
-    """The one JSON object in a text: all of it, the content of a code fence, or the first that opens.
+class _Broken(ValueError):
+    """The reply has the looks of JSON and cannot be read as one object: nothing else shall be read into it."""
 
-    A second object that says otherwise makes the reply ambiguous: none.
+
+def _from_json(text: str) -> dict[str, Any] | None:
+    """The one JSON object in a text, bare, in a code fence or in a sentence; None where there is none.
+
+    Raises `_Broken` for an object that begins a line and does not end, and for two that differ.
     """
-    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    # strict=False: models put line breaks into strings
+    decoder = json.JSONDecoder(object_pairs_hook=_once, strict=False)
     objects: list[dict[str, Any]] = []
     position = text.find("{")
-    while position >= 0 and len(objects) < 3:
+    for _ in range(_BRACES):
+        if position < 0:
+            break
         try:
             value, end = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            return None
-        if isinstance(value, dict):
             objects.append(value)
+        except (ValueError, RecursionError):
+            if not text[:position].rpartition("\n")[2].strip(" \t`"):
+                raise _Broken from None
+            end = position + 1
         position = text.find("{", end)
-    return objects[0] if objects and all(one == objects[0] for one in objects) else None
+    if any(one != objects[0] for one in objects):
+        raise _Broken
+    return objects[0] if objects else None
 
 
 def _from_lines(text: str, names: Sequence[str]) -> dict[str, Any] | None:
-    """Fields from `Name: value`, each at the start of a line, up to the next; None when a name comes twice or never."""
+    """Fields from `Name: value` or `## Name`, at the start of a line, up to the next; None when one comes twice."""
     alternatives = "|".join(re.escape(name).replace("_", "[ _]") for name in names)
-    heads = list(re.finditer(rf"^[ \t\"'*#{{,-]*({alternatives})[\"'* \t]*[:=][\"'* \t]*", text, re.I | re.M))
+    line = rf"^[ \t\"'*#{{,-]*({alternatives})[\"'* \t]*[:=][\"'* \t]*"
+    heading = rf"^[ \t]*#+[ \t*\"]*({alternatives})[* \t\"]*$"
+    heads = list(re.finditer(f"{line}|{heading}", text, re.IGNORECASE | re.MULTILINE))
     by_name = {name.lower(): name for name in names}
     found: dict[str, Any] = {}
     for index, head in enumerate(heads):
-        name = by_name[head[1].replace(" ", "_").lower()]
+        name = by_name[(head[1] or head[2]).replace(" ", "_").lower()]
         end = heads[index + 1].start() if index + 1 < len(heads) else len(text)
         if name in found:
             return None

@@ -30,6 +30,9 @@ _SENTENCE = re.compile(r"[^.!?。！？।؟]+[.!?。！？।؟]*")
 _SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff]")
 _REPEATED = 3
 """A sentence that stands so often makes a text a loop."""
+_DIFFERENT, _FEWEST = 0.7, 12
+"""Share of a text's runs of three words that are different, below which it is a loop, if it has so many. The lowest
+of the 3190 published Harm-C rationales is at .80, of the parts of 1037 Twitter-2015 chains at .81."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def broken_rule(
     if count > rules.max_words:
         return Invalid("too-long", f"the reply was too long; write at most {rules.max_words} words")
     sentences = sentences_in(text)
-    if _loops(sentences):
+    if _loops(text):
         return Invalid("repetition", "the reply repeated itself")
     if rules.sentences and not rules.sentences[0] <= len(sentences) <= rules.sentences[1]:
         low, high = rules.sentences
@@ -98,9 +101,12 @@ def copies(text: str, others: Sequence[str]) -> bool:
     return any(_squeezed(sentence) in known for sentence in sentences_in(text) if words_in(sentence) >= 5)
 
 
-def _loops(sentences: list[str]) -> bool:
-    told = [_squeezed(sentence) for sentence in sentences if words_in(sentence) > 2]
-    return any(told.count(one) >= _REPEATED for one in set(told))
+def _loops(text: str) -> bool:
+    told = [_squeezed(sentence) for sentence in sentences_in(text) if words_in(sentence) > 2]
+    words = _squeezed(text).split()
+    threes = list(zip(words, words[1:], words[2:], strict=False))
+    loops = len(threes) >= _FEWEST and len(set(threes)) < _DIFFERENT * len(threes)
+    return loops or any(told.count(one) >= _REPEATED for one in set(told))
 
 
 def _squeezed(text: str) -> str:

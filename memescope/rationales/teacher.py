@@ -102,7 +102,7 @@ class Teacher:
         timeout: float = 120.0,
         tries: int = 6,
         patience: float = 120.0,
-        first_wait: float = 1.0,
+        first_wait: float = 0.5,
         concurrency: int = 8,
     ) -> None:
         self.address, self.model, self.budget = address, model, budget or Budget()
@@ -289,12 +289,17 @@ class Teacher:
         return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
     async def connect(self, pictures: bool = False) -> Abilities:
-        """Find out what the server can do, once. Raises `Stop` or `TeacherError` where it does not answer at all, and
-        `UsageError` where it was to look at pictures and cannot."""
+        """Find out what the server can do, once. Raises `Stop` where it does not answer, `UsageError` where it cannot
+        look at pictures and was to."""
         if self.abilities is None:
             from memescope.rationales.probing import probe
 
-            self.abilities = await probe(self)
+            try:
+                self.abilities = await probe(self)
+            except Stop:
+                raise
+            except TeacherError as error:
+                raise Stop(error.code, f"the teacher cannot be used: {error}") from None
         if pictures and not self.abilities.pictures:
             from memescope.rationales.probing import probe_picture
 
