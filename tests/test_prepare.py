@@ -363,3 +363,21 @@ def test_real_ready_sets_come_out_as_they_went_in(real_data: Path, tmp_path: Pat
             # What Harm-C's OCR left of eight memes is the word null.
             assert {b.text for a, b in pairs if a.text != b.text} <= {"null"}
         assert done.record["pictures_found"] == sum(done.record["rows"].values())
+
+
+def test_a_small_scale_shows_damage_as_well_as_the_whole_does() -> None:
+    import io
+
+    from memescope.errors import PictureError
+    from memescope.perception.pictures import open_picture
+
+    picture = Image.effect_noise((640, 400), 60).convert("RGB")
+    for progressive in (False, True):
+        out = io.BytesIO()
+        picture.save(out, "JPEG", progressive=progressive, quality=80)
+        whole = out.getvalue()
+        assert open_picture(whole, enough_side=64).width == 640
+        for share in (0.1, 0.5, 0.9, 0.99):
+            for side in (64, 1536):
+                with pytest.raises(PictureError, match="truncated"):
+                    open_picture(whole[: int(len(whole) * share)], enough_side=side)

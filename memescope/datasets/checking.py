@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import queue
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,6 +35,11 @@ MEMORY = 4 << 30
 """Address space of a worker; a picture within the limits of `perception.pictures` loads in half a GiB."""
 _VERSION = "1"
 _KEPT_AT_ONCE = 256
+_TOGETHER = 8
+"""Files a worker is given at a time, so that it never waits for the next."""
+_LOOK_SECONDS = 0.5
+_ENOUGH_SIDE = 64
+"""A JPEG is read to its end at any scale; the smallest shows as well whether it is whole, and sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +106,24 @@ def _known(example: dict[str, Path], workers: int, progress: Progress) -> dict[s
     return known
 
 
-def _decode(waiting: Sequence[tuple[str, Path]], workers: int) -> Iterable[tuple[Checked, bool]]:
+def _decode(waiting: Sequence[tuple[str, Path]], workers: int) -> Iterator[tuple[Checked, bool]]:
     """What is in each file, as it becomes known, and whether that will be so again."""
-    jobs: queue.SimpleQueue[tuple[str, Path] | None] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[list[tuple[str, Path]]] = queue.SimpleQueue()
     results: queue.SimpleQueue[tuple[Checked, bool]] = queue.SimpleQueue()
-    for job in waiting:
-        jobs.put(job)
-    hands = [_Hand(jobs, results) for _ in range(min(workers, len(waiting)))]
+    for start in range(0, len(waiting), _TOGETHER):
+        jobs.put(list(waiting[start : start + _TOGETHER]))
+    hands = [_Hand(jobs, results) for _ in range(min(workers, -(-len(waiting) // _TOGETHER)))]
     for hand in hands:
-        jobs.put(None)
+        jobs.put([])  # the end
         hand.start()
+    known = 0
     try:
-        for _ in waiting:
-            yield results.get()
+        while known < len(waiting):
+            with suppress(queue.Empty):
+                yield results.get(timeout=_LOOK_SECONDS)
+                known += 1
+            for hand in hands:
+                hand.kill_if_late()
     finally:
         for hand in hands:
             hand.stop()
@@ -121,48 +134,53 @@ class _Hand(threading.Thread):
 
     def __init__(
         self,
-        jobs: queue.SimpleQueue[tuple[str, Path] | None],
+        jobs: queue.SimpleQueue[list[tuple[str, Path]]],
         results: queue.SimpleQueue[tuple[Checked, bool]],
     ) -> None:
         super().__init__(daemon=True)
         self.jobs, self.results = jobs, results
         self.process: subprocess.Popen[bytes] | None = None
-        self.stopped = False
+        self.deadline = math.inf
+        self.late = self.stopped = False
 
     def run(self) -> None:
         try:
-            while not self.stopped and (job := self.jobs.get()) is not None:
-                digest, path = job
-                answer, cause = self._ask(path)
-                if answer is None:
-                    self.results.put((Checked(digest, f"the decoder {cause} on it: save the picture anew"), False))
-                else:
-                    self.results.put((Checked(digest, **json.loads(answer)), True))
+            while not self.stopped and (some := self.jobs.get()):
+                while some and not self.stopped:
+                    some = self._ask(some)
         finally:
             self._end_process()
 
-    def _ask(self, path: Path) -> tuple[bytes | None, str]:
+    def _ask(self, some: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+        """Have these files decoded; returns those that must be asked again, as the one before them ended the worker."""
         if self.process is None:
             self.process = subprocess.Popen(
                 COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
-        process, late = self.process, threading.Event()
+        process, self.late = self.process, False
         assert process.stdin is not None
         assert process.stdout is not None
-        timer = threading.Timer(SECONDS, _end, (process, late))
-        timer.start()
-        try:
-            process.stdin.write(json.dumps(os.fsdecode(path.absolute())).encode() + b"\n")
+        asked = b"".join(json.dumps(os.fsdecode(path.absolute())).encode() + b"\n" for _, path in some)
+        with suppress(OSError):  # that it died shows when its answer does not come
+            process.stdin.write(asked)
             process.stdin.flush()
+        for number, (digest, _) in enumerate(some):
+            self.deadline = time.monotonic() + SECONDS
             answer = process.stdout.readline()
-        except OSError:
-            answer = b""
-        finally:
-            timer.cancel()
-        if answer.endswith(b"\n"):
-            return answer, ""
-        self._end_process()
-        return None, f"took over {SECONDS:.0f} seconds" if late.is_set() else "died"
+            self.deadline = math.inf
+            if not answer.endswith(b"\n"):
+                self._end_process()
+                cause = f"took over {SECONDS:.0f} seconds" if self.late else "died"
+                self.results.put((Checked(digest, f"the decoder {cause} on it: save the picture anew"), False))
+                return some[number + 1 :]
+            self.results.put((Checked(digest, **json.loads(answer)), True))
+        return []
+
+    def kill_if_late(self) -> None:
+        """End a worker that has been at one picture for too long; called from the main thread."""
+        if time.monotonic() > self.deadline and (process := self.process) is not None:
+            self.late = True
+            process.kill()
 
     def _end_process(self) -> None:
         process, self.process = self.process, None
@@ -178,11 +196,6 @@ class _Hand(threading.Thread):
         self.join()
 
 
-def _end(process: subprocess.Popen[bytes], late: threading.Event) -> None:
-    late.set()
-    process.kill()
-
-
 def main() -> None:
     """The worker."""
     from memescope.perception.pictures import open_picture
@@ -196,7 +209,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         path = Path(json.loads(line))
         try:
-            picture = open_picture(path.read_bytes())
+            picture = open_picture(path.read_bytes(), enough_side=_ENOUGH_SIDE)
             answer = {"width": picture.width, "height": picture.height, "format": picture.format}
         except (PictureError, OSError, MemoryError) as error:
             answer = {"error": str(error) or type(error).__name__}

@@ -71,8 +71,10 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def open_picture(source: bytes | str | Path | Image.Image | Picture) -> Picture:
+def open_picture(source: bytes | str | Path | Image.Image | Picture, *, enough_side: int = ENOUGH_SIDE) -> Picture:
     """The picture in a file, in bytes or in a PIL picture; a `Picture` is returned as it is.
+
+    A JPEG may come at a fraction of its size, its longest side at least `enough_side`.
 
     Raises `PictureError`, naming cause and remedy, for whatever cannot be read: a missing file, one over `MAX_BYTES`, a
     header that promises over `MAX_PIXELS`, a format that is not read, truncated or damaged content.
@@ -80,10 +82,10 @@ def open_picture(source: bytes | str | Path | Image.Image | Picture) -> Picture:
     if isinstance(source, Picture):
         return source
     if isinstance(source, bytes | bytearray | memoryview):
-        return _from_bytes(bytes(source), suffix="")
+        return _from_bytes(bytes(source), "", enough_side)
     if isinstance(source, str | Path):
         try:
-            return _from_bytes(_read(source), suffix=Path(source).suffix.lower())
+            return _from_bytes(_read(source), Path(source).suffix.lower(), enough_side)
         except PictureError as error:
             raise PictureError(f"{str(source)!r}: {error}") from None
     from PIL import Image
@@ -129,14 +131,14 @@ def _check_size(width: int, height: int, limit: int = MAX_PIXELS) -> None:
         )
 
 
-def _from_bytes(data: bytes, suffix: str) -> Picture:
+def _from_bytes(data: bytes, suffix: str, enough_side: int) -> Picture:
     if not data:
         raise PictureError("empty file (0 bytes): get another copy")
     _check_bytes(len(data))
     name = picture_format(data)
     if name is None:
         raise PictureError(f"not a picture that can be read but {stranger(data)}: save it as JPEG, PNG or WebP")
-    return _guarded(lambda: _decode(data, name, suffix), name)
+    return _guarded(lambda: _decode(data, name, suffix, enough_side), name)
 
 
 def _guarded(load: Callable[[], Picture], name: str = "") -> Picture:
@@ -184,7 +186,7 @@ def _plugin(name: str) -> Callable[[IO[bytes]], Any]:
     return TiffImageFile
 
 
-def _decode(data: bytes, name: str, suffix: str) -> Picture:
+def _decode(data: bytes, name: str, suffix: str, enough_side: int) -> Picture:
     if name == "WEBP" and (size := webp_size(data)):
         _check_size(*size, MAX_WEBP_PIXELS)
     if name == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
@@ -197,7 +199,7 @@ def _decode(data: bytes, name: str, suffix: str) -> Picture:
     if name == "JPEG":
         name = image.format
         side = max(width, height)
-        image.draft(None, tuple(max(1, length * ENOUGH_SIDE // side) for length in (width, height)))
+        image.draft(None, tuple(max(1, length * enough_side // side) for length in (width, height)))
     notes = []
     if suffix and suffix not in SUFFIXES[name]:
         notes.append(f"named {suffix} but holds {name}")

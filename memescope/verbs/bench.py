@@ -19,7 +19,9 @@ BENCHMARKS = {
     "memory": "peak memory of a scan as the number of memes grows",
     "start": "seconds for `import memescope` and for a scan of one picture from a cold start",
     "ocr": "character error and milliseconds a meme, against the OCR library as it comes",
+    "prepare": "rows a second of data prepare, against datasets and its map written plainly",
     "duplicates": "recall of near-duplicates by kind of change, false matches, throughput",
+    "audit": "all near pairs of a million hashes, recall of the audit by kind of change, pictures hashed a second",
 }
 """Every benchmark and what it measures; the function is `memescope.bench.NAME.run`."""
 
