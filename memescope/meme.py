@@ -18,7 +18,8 @@ class Meme:
 
     `image` is a path, the file's bytes, a PIL picture, a `perception.pictures.Picture`, or None for text alone.
     `labels` maps a task's name to its canonical label (a list for multilabel tasks); unlabelled tasks are left out.
-    `lang` is an ISO 639-1 code, or "und" where unknown. `aspect` is the phrase an aspect-level task asks about.
+    `lang` is an ISO 639-1 code, two of them where a text mixes languages ("hi-en"), or "und" where unknown. `aspect` is
+    the phrase an aspect-level task asks about.
     `meta` keeps what has no field of its own: native labels, template names, ids of parallel versions.
     """
 

@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
+from test_evaluate import Fake, draw, split
+from test_evaluate import row as line
 
 from memescope.evaluation.averages import averages
+from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.intervals import resample
 from memescope.evaluation.predictions import Row, Said, read_rows, to_lines
-from memescope.evaluation.results import rescore
+from memescope.evaluation.results import rescore, write
 from memescope.evaluation.score import score
 from memescope.evaluation.tables import notes, print_tables, summary
 from memescope.taxonomy import load_taxonomy
@@ -185,3 +188,25 @@ def test_the_table_says_over_how_many_configurations(capsys):
 
 def test_nothing_to_say_of_no_rows():
     assert averages([], TASKS) is None
+
+
+def test_rows_keep_the_datasets_language_and_name(tmp_path, monkeypatch):
+    """With OCR the language of what was read is shown to the model; the configuration stays the dataset's."""
+
+    class Engine:
+        version = "averages/1"
+
+        def read(self, picture):
+            return type("Result", (), {"text": "the weather is very kind to us today"})
+
+    monkeypatch.setattr("memescope.perception.ocr.load_ocr", lambda: Engine())
+    folder = tmp_path / "drawn"
+    some = [line(i, "harmful", f"vile {i}", draw(folder, f"{i}.png", i)) | {"lang": "de"} for i in range(3)]
+    some[2]["meta"] = {"dataset": "fhm"}
+    split(folder, "test", some)
+    model = Fake()
+    evaluation = evaluate(model, folder, text="ocr", baselines=False, resamples=20)
+    assert {meme.lang for meme in model.seen} == {"en"}
+    assert [(one.source, one.lang) for one in evaluation.rows] == [("drawn", "de"), ("drawn", "de"), ("fhm", "de")]
+    assert set(evaluation.metrics["averages"]["source"]) == {"drawn", "fhm"}
+    assert rescore(write(evaluation, tmp_path / "out").parent).metrics == evaluation.metrics
