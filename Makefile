@@ -14,7 +14,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 
 # Training, evaluation and the tools the tests need.
 $(VENV)/.full: $(VENV)/.core
-	$(PIP) install -c constraints.txt -e '.[ocr,data,train,dev]'
+	$(PIP) install -c constraints.txt -e '.[ocr,data,teacher,train,dev]'
 	touch $@
 
 install: $(VENV)/.full
