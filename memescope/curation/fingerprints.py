@@ -55,7 +55,11 @@ class Fingerprints(Transform):
 
     def apply(self, meme: Meme) -> tuple[str, Fingerprint]:
         picture = open_picture(meme.image)
-        return pixel_key(picture), fingerprint(_without_letters(picture) if self.inpainted else picture)
+        return pixel_key(picture), self.marks(picture)
+
+    def marks(self, picture: Picture) -> Fingerprint:
+        """The fingerprint of the picture, or of what is beneath its letters."""
+        return fingerprint(_without_letters(picture) if self.inpainted else picture)
 
     def pack(self, value: tuple[str, Fingerprint]) -> bytes:
         return bytes.fromhex(value[0]) + value[1].to_bytes()

@@ -21,6 +21,7 @@ BENCHMARKS = {
     "ocr": "character error and milliseconds a meme, against the OCR library as it comes",
     "prepare": "rows a second of data prepare, against datasets and its map written plainly",
     "duplicates": "recall of near-duplicates by kind of change, false matches, throughput",
+    "mrharm": "scored against written answers, cached features, batches by length, writing: each against its ideal",
     "audit": "all near pairs of a million hashes, recall of the audit by kind of change, pictures hashed a second",
 }
 """Every benchmark and what it measures; the function is `memescope.bench.NAME.run`."""
