@@ -190,6 +190,9 @@ def test_harmc_splits_intensity_and_target(tmp_path: Path) -> None:
         ),
     ]
     assert noted(problems) == [("unknown-label", "train.jsonl:3", False)]
+    appended = '{"id": "memes_7", "image": "memes_7.png", "labels": ["not harmful"], "text": "politics"}'
+    _, problems = read("harmc", tmp_path, {"test.jsonl": appended})
+    assert noted(problems)[1:] == [("left-out", "test.jsonl:1", False)]
     [meme], _ = read("harmc", tmp_path, {}, "targets")
     assert (meme.split, meme.id) == ("val", "covid_memes_2")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.real
 FOLDERS = {"araieval24": "araieval24_task2", "twitter2015": "tombert_twitter2015", "twitter2017": "tombert_twitter2017"}
 
 
+@cache
 def _read(real_data: Path, name: str, variant: str | None = None) -> tuple[list[Meme], Problems]:
     problems = Problems()
     folder = real_data / "native" / FOLDERS.get(name, name)
@@ -230,6 +232,16 @@ def test_other_ways_to_read(real_data: Path) -> None:
         (meme.split, meme.labels["sarcasm"]) for meme in by_person if corrected[meme.id] != meme.labels["sarcasm"]
     )
     assert changed == {("val", "not-sarcastic"): 83, ("test", "not-sarcastic"): 78}
+
+
+def test_toxicns_target_groups_are_those_its_authors_count(real_data: Path) -> None:
+    with (real_data / "native/toxicn_mm/target_info.csv").open(encoding="utf-8", newline="") as file:
+        stated = {row["ID"]: int(row["Num"]) for row in csv.DictReader(file) if row["ID"].isdigit()}
+    memes, _ = _read(real_data, "toxicn_mm")
+    found = Counter(str(meme.meta["native_labels"]["target"]) for meme in memes)
+    assert found.pop("0") == 11019
+    assert found == stated
+    assert sum(stated.values()) == 981
 
 
 def test_more_leaves_no_quotation_behind(real_data: Path) -> None:
