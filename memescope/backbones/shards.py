@@ -49,7 +49,7 @@ class ShardWriter:
         """Write what is left."""
         if not self._ids:
             return
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         path = self._folder / f"{self._name}-{len(self.files):05d}.safetensors"
         tensors = {
@@ -58,7 +58,7 @@ class ShardWriter:
             "scores": np.concatenate([regions.scores for regions in self._regions]),
             "offsets": np.cumsum([0, *map(len, self._regions)], dtype=np.int64),
         }
-        save_file(tensors, path, metadata={"ids": json.dumps(self._ids)})
+        path.write_bytes(save(tensors, metadata={"ids": json.dumps(self._ids)}))
         self.files.append(path)
         self._ids, self._regions = [], []
 

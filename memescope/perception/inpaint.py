@@ -20,12 +20,12 @@ from memescope.perception.detector import TextDetector
 from memescope.perception.lines import Line
 from memescope.perception.pictures import Picture
 
-INPAINT_VERSION = "strokes/2"
+INPAINT_VERSION = "strokes/3"
 """Changes whenever masks or inpainted pixels could."""
 
 Method = Literal["telea", "ns"]
 METHODS: tuple[Method, ...] = get_args(Method)
-DILATION = 0.08
+DILATION = 0.06
 """How far the mask reaches beyond the strokes found, in letter heights: outlines, shadows and soft edges."""
 RADIUS = 5.0
 """How far inpainting looks around a pixel, in pixels."""
