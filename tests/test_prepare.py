@@ -246,6 +246,7 @@ def test_a_picture_that_kills_or_holds_up_its_decoder_costs_only_itself(
     _pictures(tmp_path, ["a.png", "b.png", "c.png"])
     killer = (
         "import sys, os, time, json\n"
+        "print(flush=True)\n"
         "for line in sys.stdin:\n"
         "    name = os.path.basename(json.loads(line))\n"
         "    if name == 'b.png': os._exit(9)\n"

@@ -141,6 +141,23 @@ def test_a_hub_dataset_on_disk_with_numbered_classes_and_pictures_in_it(tmp_path
         assert contents == [_png(n) for n in range(3)]
 
 
+def test_a_hub_dataset_with_canonical_labels_is_read_without_being_prepared(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    content = {"text": ["a", "b"], "hateful": ["hateful", "not-hateful"], "image": ["1.png", None]}
+    sets = {"train": datasets.Dataset.from_dict(content), "validation": datasets.Dataset.from_dict(content)}
+    datasets.DatasetDict(sets).save_to_disk(str(tmp_path / "mine"))
+    assert splits_of(tmp_path / "mine") == ["train", "val"]
+    assert [m.labels["hateful"] for m in read_split(tmp_path / "mine", "val")] == ["hateful", "not-hateful"]
+    with pytest.raises(UsageError, match="splits there: train, val"):
+        read_split(tmp_path / "mine", "test")
+    sets["train"] = datasets.Dataset.from_dict(content | {"hateful": ["hateful", "perhaps"]})
+    datasets.DatasetDict(sets).save_to_disk(str(tmp_path / "other"))
+    with pytest.raises(
+        UsageError, match=r"1 rows cannot be read, the first is train:2: .*unknown native label 'perhaps'"
+    ):
+        read_split(tmp_path / "other", "train")
+
+
 def test_pictures_are_found_by_number_when_no_column_names_them(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     (folder / "pics").mkdir(parents=True)

@@ -31,6 +31,8 @@ COMMAND = [sys.executable, "-m", "memescope.datasets.checking"]
 """What a worker runs."""
 SECONDS = 60.0
 """How long one picture may take."""
+START_SECONDS = 120.0
+"""How long a worker may take to say that it is ready, with an empty line."""
 MEMORY = 4 << 30
 """Address space of a worker; a picture within the limits of `perception.pictures` loads in half a GiB."""
 _VERSION = "1"
@@ -157,17 +159,15 @@ class _Hand(threading.Thread):
             self.process = subprocess.Popen(
                 COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
-        process, self.late = self.process, False
+            self._answer(self.process, START_SECONDS)
+        process = self.process
         assert process.stdin is not None
-        assert process.stdout is not None
         asked = b"".join(json.dumps(os.fsdecode(path.absolute())).encode() + b"\n" for _, path in some)
         with suppress(OSError):  # that it died shows when its answer does not come
             process.stdin.write(asked)
             process.stdin.flush()
         for number, (digest, _) in enumerate(some):
-            self.deadline = time.monotonic() + SECONDS
-            answer = process.stdout.readline()
-            self.deadline = math.inf
+            answer = self._answer(process, SECONDS)
             if not answer.endswith(b"\n"):
                 self._end_process()
                 cause = f"took over {SECONDS:.0f} seconds" if self.late else "died"
@@ -175,6 +175,13 @@ class _Hand(threading.Thread):
                 return some[number + 1 :]
             self.results.put((Checked(digest, **json.loads(answer)), True))
         return []
+
+    def _answer(self, process: subprocess.Popen[bytes], seconds: float) -> bytes:
+        assert process.stdout is not None
+        self.late, self.deadline = False, time.monotonic() + seconds
+        answer = process.stdout.readline()
+        self.deadline = math.inf
+        return answer
 
     def kill_if_late(self) -> None:
         """End a worker that has been at one picture for too long; called from the main thread."""
@@ -206,6 +213,7 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     except (ImportError, ValueError, OSError):
         pass  # not on this system: the time limit still holds
+    print(flush=True)
     for line in sys.stdin.buffer:
         path = Path(json.loads(line))
         try:

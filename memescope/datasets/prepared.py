@@ -1,6 +1,7 @@
 """Reading a prepared set: the Arrow folder that `memescope data prepare` writes, or a folder of JSON lines.
 
-Arrow: a hub dataset on disk with `prepared.json` beside it, which says where each source's pictures lie.
+Arrow: a hub dataset on disk with `prepared.json` beside it, which says where each source's pictures lie. Without it the
+columns are recognised as in a user's own data.
 
 JSON lines: `SPLIT.jsonl` files, each line `{"id", "image", "text", "labels": {native field: label or list}, "lang",
 "meta"?}`, `image` relative to the folder. Labels are native and go through the dataset's label map, named by the folder
@@ -17,6 +18,8 @@ from typing import Any
 
 from memescope.datasets.arrow import read_rows, stored_splits
 from memescope.datasets.clean import Clean, kept
+from memescope.datasets.columns import split_name
+from memescope.datasets.problems import Problems
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.taxonomy import LabelMap, load_label_map, load_taxonomy
@@ -37,7 +40,7 @@ def in_order(splits: Sequence[str]) -> list[str]:
 def splits_of(folder: str | Path) -> list[str]:
     """The splits of a prepared set, in reading order; empty for a folder that is none."""
     folder = Path(folder)
-    if stored := stored_splits(folder):
+    if stored := _stored(folder):
         return in_order(list(stored))
     return in_order([path.stem for path in folder.glob("*.jsonl") if path.stem not in _NO_SPLITS and _is_split(path)])
 
@@ -45,7 +48,7 @@ def splits_of(folder: str | Path) -> list[str]:
 def has_split(folder: str | Path, split: str) -> bool:
     """Whether a prepared set, of either form, has this split."""
     folder = Path(folder)
-    return split in stored_splits(folder) or (folder / f"{split}.jsonl").is_file()
+    return split in _stored(folder) or (folder / f"{split}.jsonl").is_file()
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
@@ -75,13 +78,11 @@ def read_split(
 
 
 def _all_rows(folder: Path, split: str, dataset: str | None) -> list[Meme]:
-    stored = stored_splits(folder)
+    stored = _stored(folder)
     if split in stored:
         if (folder / RECORD).is_file():
             return _from_arrow(folder, split, stored[split])
-        raise UsageError(
-            f"{folder}: a hub dataset that memescope has not prepared: memescope data prepare {folder} --out PREPARED"
-        )
+        return _from_hub(folder, split, dataset)
     path = folder / f"{split}.jsonl"
     if not path.is_file():
         raise UsageError(f"{path}: no such split of a prepared set; splits there: {_names(folder, stored)}")
@@ -92,6 +93,27 @@ def _all_rows(folder: Path, split: str, dataset: str | None) -> list[Meme]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 memes.append(_meme(folder, name, split, line, f"{path.name}:{number}", label_map))
+    return memes
+
+
+def _stored(folder: Path) -> dict[str, Path]:
+    """The splits of an Arrow set; those of a hub dataset that memescope did not write by their usual names."""
+    stored = stored_splits(folder)
+    return stored if (folder / RECORD).is_file() else {split_name(name): place for name, place in stored.items()}
+
+
+def _from_hub(folder: Path, split: str, dataset: str | None) -> list[Meme]:
+    """A hub dataset on disk as it is, by its columns; labels are canonical or of a known dataset."""
+    from memescope.datasets.own import OwnData, own_name
+
+    problems = Problems()
+    data = OwnData(folder, dataset or own_name(folder))
+    memes = [meme for meme in data.memes(problems, "optional") if meme.split == split]
+    if lost := [problem for problem in problems if not problem.kept]:
+        raise UsageError(
+            f"{folder}: {len(lost)} rows cannot be read, the first is {lost[0].where}: {lost[0].message}; "
+            f"memescope data prepare {folder} --out PREPARED names them all and keeps the others"
+        )
     return memes
 
 
