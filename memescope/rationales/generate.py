@@ -197,12 +197,10 @@ async def _one(subject: Subject, prompt: Prompt, desk: Desk, tries: int) -> Rati
     gold = subject.label
     try:
         fields, answer = await until_valid(subject, prompt, desk, tries, used)
-        origin = "generated"
-        if prompt.label == "checked" and gold is not None:
-            origin = "predicted"
-            if fields["Prediction"] != gold:
-                origin = "explained"
-                fields, answer = await until_valid(subject, prompt, desk, tries, used, explain=True)
+        origin = "predicted" if prompt.label == "checked" else "generated"
+        if origin == "predicted" and gold is not None and fields["Prediction"] != gold:
+            origin = "explained"
+            fields, answer = await until_valid(subject, prompt, desk, tries, used, explain=True)
     except Unusable as error:
         return _failure(subject, error.fault.code, f"{tries} replies, the last: {error.fault.hint}", used)
     except (TeacherError, PictureError) as error:

@@ -41,7 +41,8 @@ class Judged:
     def to_dict(self) -> dict[str, Any]:
         """One line of the file of scores: the four scales are fields of their own."""
         row = asdict(self)
-        return {**row, **row.pop("scores")}
+        scores = row.pop("scores")
+        return {**row, **scores}
 
 
 @dataclass(frozen=True)

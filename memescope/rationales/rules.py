@@ -31,8 +31,8 @@ _SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff]")
 _REPEATED = 3
 """A sentence that stands so often makes a text a loop."""
 _DIFFERENT, _FEWEST = 0.7, 12
-"""Share of a text's runs of three words that are different, below which it is a loop, if it has so many. The lowest
-of the 3190 published Harm-C rationales is at .80, of the parts of 1037 Twitter-2015 chains at .81."""
+"""Share of a text's runs of three words that are different, below which it is a loop, if it has so many. The lowest of
+the 3190 published Harm-C rationales is at .80, of the parts of 1037 Twitter-2015 chains at .81."""
 
 
 @dataclass(frozen=True)
