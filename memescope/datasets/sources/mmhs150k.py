@@ -30,12 +30,12 @@ _CARD = Card(
     verified="loader-code",
     flaws=(
         (
-            "tweets, not memes: most pictures carry no text, and the text here is the tweet's; the text in the picture, "
-            "where the authors' OCR found any, is in meta as picture_text"
+            "tweets, not memes: most pictures carry no text, and the text here is the tweet's; the text in the "
+            "picture, where the authors' OCR found any, is in meta as picture_text"
         ),
         (
-            "the annotators hardly agree: what counts as hateful depends on the rule (see the variants), and by the rule "
-            "of MemeLens many more tweets are hateful than by the authors'"
+            "the annotators hardly agree: what counts as hateful depends on the rule (see the variants), and by the "
+            "rule of MemeLens many more tweets are hateful than by the authors'"
         ),
         "MemeLens keeps about 59,300 tweets of it; by which rule is not stated",
     ),
