@@ -183,6 +183,7 @@ def test_columns_are_recognised_or_named(tmp_path: Path) -> None:
     found = recognise_columns(["x", "y", "z"], [("text", "y"), ("label", "x"), ("label", "z")])
     assert (found.named, found.labels) == ({"text": "y"}, ("x", "z"))
     assert recognise_columns(["text", "hateful", "sentiment", "label"]).labels == ("hateful", "sentiment")
+    assert recognise_columns(["text", "likes", "hate"]).labels == ("hate",)  # as public datasets call it
     with pytest.raises(UsageError, match="no such column; there are: x, y"):
         recognise_columns(["x", "y"], [("text", "words")])
     with pytest.raises(UsageError, match="no role 'caption'; there are: id, image, text"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from memescope.datasets.mapping import known_columns
 from memescope.datasets.problems import Problems
 from memescope.datasets.source import Row
 from memescope.errors import UsageError
@@ -145,7 +146,9 @@ def recognise_columns(
         tasks = load_taxonomy().tasks
         usual = [short[one] for one in USUAL["label"] if one in short and short[one] not in taken]
         own = [name for name in names if name in tasks and name not in taken]
-        labels = own or usual[:1]
+        words = {word for some in known_columns().values() for word in some}
+        known = [short[word] for word in short if word in words and short[word] not in taken]
+        labels = own or usual[:1] or sorted(known, key=list(names).index)
     for role, usual_names in USUAL.items():
         if role != "label" and role not in named:
             free = (short[one] for one in usual_names if one in short)

@@ -146,7 +146,7 @@ def _fit(name: str, column: str, labels: Mapping[str, int], task: Task) -> float
 
     Yes and no fit every binary task: they count only where the column's name, or the dataset's, is the task's.
     """
-    called = _same(column, task.name) or _word(column) in _column_names().get(task.name, ())
+    called = _same(column, task.name) or _word(column) in known_columns().get(task.name, ())
     if not called and (_word(column) in ("label", "labels", "class", "y", "gold")):
         called = any(_same(part, task.name) for part in re.split(r"[\W_]+", name) if len(part) > 3)
     plain = [native for native in labels if native.casefold() not in _NO | _YES]
@@ -197,7 +197,7 @@ def _synonyms(task: str) -> dict[str, str]:
 
 
 @cache
-def _column_names() -> dict[str, set[str]]:
+def known_columns() -> dict[str, set[str]]:
     """What the columns of shipped datasets are called, by task."""
     found: dict[str, set[str]] = {}
     for dataset in mapped_datasets():

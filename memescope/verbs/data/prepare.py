@@ -85,6 +85,9 @@ def prepare_command(
     for name, about in done.record["sources"].items():
         if about["verified"] not in (None, "real-file"):
             print(f"memescope data: {name}: not checked on real files ({about['verified']})", file=sys.stderr)
+    if not any(done.record["labels"].values()):
+        told = "no labels: name the columns that have them with --column label=NAME, if there are any"
+        print(f"memescope data: {told}", file=sys.stderr)
     if as_json:
         print(json.dumps({"out": str(done.folder), **done.record}, ensure_ascii=False))
         return
