@@ -247,6 +247,7 @@ def test_multi3hate_takes_the_label_of_the_culture_and_keeps_the_votes(tmp_path:
         "1,policeman,Stop,Halt\n"
         "2,policeman,Go,Los\n"
     )
+    (tmp_path / "data" / "memes" / "de" / "policeman").mkdir(parents=True)
     memes, problems = read("multi3hate", tmp_path, _multi3hate(captions))
     assert rows(memes) == [
         ("test", "de_0", "Tee\nzuerst, bitte!", {"hateful": "hateful"}),
@@ -254,6 +255,7 @@ def test_multi3hate_takes_the_label_of_the_culture_and_keeps_the_votes(tmp_path:
         ("test", "de_2", "Los", {}),
     ]
     assert picture(memes[0], tmp_path) == "data/memes/de/Nice-White-Cat/0.jpg"
+    assert picture(memes[1], tmp_path) == "data/memes/de/policeman/1.jpg"
     assert memes[0].meta["votes"] == {"hate": ["hateful", "not_hateful", "hateful"]}
     assert memes[0].meta["culture_labels"]["US"] == "not_hateful"
     assert memes[0].meta["text_en"] == "Tea\nfirst!"

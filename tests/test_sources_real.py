@@ -143,6 +143,12 @@ def test_multi3hates_majority_of_votes_is_its_label(real_data: Path) -> None:
         assert most == meme.meta["native_labels"]["hate"]
         assert 2 * cast.count(most) > len(cast)
     assert votes == {"hateful": 3936, "not_hateful": 3147}
+    folders = {meme.id: meme.image.parent.name for meme in memes}
+    for split in ("train", "val", "test"):
+        for line in (real_data / "ready/multi3hate" / f"{split}.jsonl").read_text("utf-8").splitlines():
+            row = json.loads(line)
+            # One of the 45 is written in small letters, which the reader sees where the pictures are there.
+            assert folders[row["id"]].lower() == row["meta"]["template"].lower()
 
 
 def test_techniques_of_the_text_are_those_of_the_meme_or_fewer(real_data: Path) -> None:

@@ -60,12 +60,15 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
         if path is None:
             problems.add("missing-file", f"captions/{lang}.csv", "no captions of this language", kept=True)
             continue
+        # Pictures lie in a folder for each template, whose name is nearly always the template's in title case.
+        folders = {there.name.lower(): there.name for there in (folder / "data/memes" / lang).glob("*/")}
         for where, row in columns(table(path, problems), path, ("Meme ID", "Translation"), problems):
             number = row.get("Meme ID", "").strip()
             cultures = gold.get(number, {})
             if number and culture not in cultures:
                 problems.add("missing-field", where, f"no label of {culture} for meme {number}", number, kept=True)
             template = row.get("Template Name", "").strip()
+            slug = template.lower().replace(" ", "-")
             meta = {
                 "meme_id": number,
                 "template": template,
@@ -77,7 +80,7 @@ def _read(folder: Path, problems: Problems, variant: str) -> Iterator[Row]:
                 meta["votes"] = {"hate": cast}
             yield Row(
                 id=f"{lang}_{number}" if number else "",
-                image=f"data/memes/{lang}/{template.title().replace(' ', '-')}/{number}.jpg",
+                image=f"data/memes/{lang}/{folders.get(slug, slug.title())}/{number}.jpg",
                 text=_text(row.get("Translation", "")),
                 labels={"hate": cultures.get(culture)},
                 lang=lang,
