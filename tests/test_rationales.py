@@ -137,7 +137,7 @@ def test_the_next_try_is_told_what_was_wrong_and_nothing_of_the_reply() -> None:
 def test_explanations_come_in_both_languages_where_the_meme_has_another() -> None:
     pytest.importorskip("openai", reason="needs the extra 'teacher'")
     english = (
-        "The picture shows a cat that lies on the best chair of the house. Its owner kneels on the floor with a full bowl. "
+        "The picture shows a cat that lies on the best chair of the house. Its owner kneels there with a full bowl. "
         "The words call one of them boss and leave open which. Only both together make plain who serves whom."
     )
     german = (
@@ -633,3 +633,15 @@ def test_the_commands_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
     published.write_text(json.dumps({"x": "because"}))
     with pytest.raises(UsageError, match="of another dataset"):
         app(args=["import", str(data), str(published), "--out", str(out)])
+
+
+def test_a_prompt_that_asks_for_a_label_keeps_the_one_that_was_answered() -> None:
+    pytest.importorskip("openai", reason="needs the extra 'teacher'")
+    prompt = load_prompt("verdict")
+    assert prompt.needs_task
+    assert not load_prompt("paraphrase").needs_task
+    reply = '{"reason": "It mocks the neighbour.", "label": "Not harmful"}'
+    with FaultyServer(reply=lambda user, body: reply) as server:
+        subjects = subjects_of([Meme(text="meme number 1", id="a")], prompt, HARMFUL)
+        found, _ = generate(subjects, prompt, teacher(server.url))
+    assert (found[0].rationale, found[0].label, found[0].task) == ("It mocks the neighbour.", "not-harmful", "harmful")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from memescope.errors import UsageError
 
 OWN_KEY = "MEMESCOPE_TEACHER_KEY"
-HOST_KEYS = {"api.openai.com": "OPENAI_API_KEY", ".openai.azure.com": "AZURE_OPENAI_API_KEY"}
+HOST_KEYS = {"api.openai.com": "OPENAI_API_KEY", ".azure.com": "AZURE_OPENAI_API_KEY"}
 """Hosts (or their endings) whose usual variable is read when `MEMESCOPE_TEACHER_KEY` is not set: a key made for one
 host is never offered to another."""
 _SECRET = re.compile(r"key|token|secret|sig|auth|passw", re.IGNORECASE)

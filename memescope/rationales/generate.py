@@ -18,6 +18,7 @@ from memescope.rationales.budget import Budget, most_tokens_in, usual_tokens
 from memescope.rationales.desk import Answered, Desk, Question, at_desk
 from memescope.rationales.prompts import Prompt, Subject, fill
 from memescope.rationales.published import chain_text
+from memescope.rationales.replies import LABEL_FIELDS
 from memescope.rationales.retrying import TeacherError
 from memescope.rationales.store import Failure, Rationale
 from memescope.rationales.teacher import PICTURE_TOKENS, Teacher
@@ -96,7 +97,7 @@ def subjects_of(
     return [
         Subject(
             meme,
-            task=task if prompt.label != "none" else None,
+            task=task,
             label=meme.labels.get(task.name) if task and prompt.label != "none" else None,
             caption=captions.get(meme.id) or meme.meta.get("caption"),
         )
@@ -223,10 +224,10 @@ def _stored(
     used: Used,
 ) -> Rationale:
     meme = subject.meme
-    label: Label | None = subject.label
+    stated = next((fields[name] for name in LABEL_FIELDS if name in fields), None)
+    label: Label | None = subject.label if subject.label is not None else stated
     if prompt.kind == "chain":
         text = chain_text(fields)
-        label = label if label is not None else fields["Prediction"]
     elif prompt.kind == "paraphrases":
         text = "\n".join(fields["rewrites"])
     else:

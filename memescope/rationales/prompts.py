@@ -59,6 +59,12 @@ class Prompt:
     languages: Mapping[str, str] = field(default_factory=dict)
     examples: Sequence[Mapping[str, str]] = ()
 
+    @property
+    def needs_task(self) -> bool:
+        """Whether it asks about a task: by its label, or by naming it."""
+        named = Template(self.user).get_identifiers()
+        return self.label != "none" or "task" in named or "labels" in named
+
 
 @dataclass(frozen=True)
 class Subject:

@@ -76,7 +76,7 @@ def generate_command(
     source = reach.open()
     chosen = load_prompt(prompt)
     memes = options.chosen_memes(data, split, None)
-    asked = choose_task(memes, task) if chosen.label != "none" else None
+    asked = choose_task(memes, task) if chosen.needs_task else None
     subjects = subjects_of(memes, chosen, asked, load_captions(captions) if captions else None)[:limit]
     if not subjects:
         raise UsageError(f"{data}: no meme is labelled for {asked.name if asked else 'any task'}")
