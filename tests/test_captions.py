@@ -11,6 +11,7 @@ import pytest
 
 from memescope.backbones.captioner import Captioner, load_captioner
 from memescope.backbones.perceiving import Captioned, open_kind, perceive
+from memescope.datasets.opening import open_memes
 from memescope.datasets.perceived import Perceived
 from memescope.datasets.prepared import read_split
 from memescope.datasets.stored import StoredCaptions, StoredParaphrases
@@ -81,6 +82,35 @@ def test_the_stored_captions_of_harmc_cover_it(real_data: Path) -> None:
         "test": 354,
     }
     assert (coverage["captions"], coverage["beyond"], coverage["without"]) == (3544, 0, [])
+
+
+def test_ids_with_something_before_them(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.json", json.dumps({f"politics_{meme.id}": meme.id.upper() for meme in MEMES}))
+    plain = StoredCaptions(file)
+    plain.check(MEMES)
+    assert [problem.message for problem in plain.problems] == [
+        "has none of these 3 memes; with prefix=politics_ it would"
+    ]
+    prefixed = open_kind(f"captions={file},prefix=politics_")
+    assert isinstance(prefixed, StoredCaptions)
+    prefixed.check(MEMES)
+    assert [prefixed.of(meme) for meme in MEMES] == ["A", "B", "C"]
+    assert (len(prefixed.problems), prefixed.coverage(MEMES)["beyond"]) == (0, 0)
+    other = StoredCaptions(file)
+    other.check([Meme(id="z")])
+    assert [problem.message for problem in other.problems] == ["has none of these 1 memes: is it another dataset's?"]
+
+
+@pytest.mark.real
+def test_the_stored_captions_of_harmp_and_fhm_cover_them(real_data: Path) -> None:
+    for file, folder, prefix, count in (
+        ("harmp", "harmp", "politics_", 3470),
+        ("fhm", "fhm", "", 12540),
+    ):
+        memes = open_memes(real_data / "native" / folder)
+        stored = StoredCaptions(real_data / "rationales" / f"{file}_captions.json", prefix)
+        assert len(memes) == count
+        assert stored.coverage(memes)["without"] == []
 
 
 # Paraphrases

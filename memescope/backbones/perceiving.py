@@ -152,7 +152,8 @@ def _grid(value: str) -> Transform:
 
 
 def _captions(value: str) -> Transform | Lookup:
-    return StoredCaptions(value) if Path(value).is_file() else Captioned(_model(value or CAPTIONER, "captions"))
+    file, _, prefix = value.partition(",prefix=")
+    return StoredCaptions(file, prefix) if Path(file).is_file() else Captioned(_model(value or CAPTIONER, "captions"))
 
 
 def _regions(value: str) -> Transform | Lookup:

@@ -7,6 +7,7 @@ Captions: a JSON object of id -> caption, or JSONL of `{"id", "caption"}`. Parap
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from memescope.datasets.transforms import Lookup
 from memescope.errors import UsageError
 from memescope.meme import Meme
 
+_TRIED = 20
 WANTED = 5
 """Paraphrases of each text: few_shot_prompting.py of MM-ORIENT accepts only answers of exactly five."""
 
@@ -23,14 +25,17 @@ WANTED = 5
 class StoredCaptions(Lookup):
     """Captions by id. `problems` names what is wrong with the file; empty captions count as none.
 
+    `prefix` is what the file's ids have before the memes' own: MR.HARM's captions of Harm-P are for `politics_memes_44`
+    where the dataset says `memes_44`.
+
     Raises `UsageError` for a file that is missing or holds neither form.
     """
 
     name = "captions"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, prefix: str = "") -> None:
         super().__init__()
-        self.path = Path(path)
+        self.path, self.prefix = Path(path), prefix
         self._captions: dict[str, str] = {}
         for where, name, caption in _pairs(self.path, ("caption", "captions")):
             if isinstance(caption, list) and len(caption) == 1:
@@ -47,16 +52,26 @@ class StoredCaptions(Lookup):
 
     def of(self, meme: Meme) -> str | None:
         """The meme's caption, or None."""
-        return self._captions.get(meme.id)
+        return self._captions.get(self.prefix + meme.id)
+
+    def check(self, memes: Sequence[Meme]) -> None:
+        """Note in `problems` when the file fits none of the memes; and the prefix with which it would."""
+        if not memes or any(self.of(meme) for meme in memes):
+            return
+        few = [meme.id for meme in memes[:_TRIED]]
+        before = Counter(key.removesuffix(name) for name in few for key in self._captions if key.endswith(name))
+        [(prefix, fits)] = before.most_common(1) or [("", 0)]
+        hint = f"; with prefix={prefix} it would" if fits > len(few) / 2 else ": is it another dataset's?"
+        self.problems.add("bad-value", str(self.path), f"has none of these {len(memes)} memes{hint}")
 
     def coverage(self, memes: Sequence[Meme]) -> dict[str, Any]:
         """How far the file is for these memes: rows with and without a caption by split, ids it has beyond them."""
         splits: dict[str, dict[str, int]] = {}
         for meme in memes:
             counts = splits.setdefault(meme.split or "all", {"with": 0, "without": 0})
-            counts["with" if meme.id in self._captions else "without"] += 1
-        beyond = len(self._captions.keys() - {meme.id for meme in memes})
-        missing = [meme.id for meme in memes if meme.id not in self._captions]
+            counts["with" if self.of(meme) else "without"] += 1
+        beyond = len(self._captions.keys() - {self.prefix + meme.id for meme in memes})
+        missing = [meme.id for meme in memes if not self.of(meme)]
         return {"captions": len(self), "splits": splits, "without": missing, "beyond": beyond}
 
 

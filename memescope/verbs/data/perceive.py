@@ -87,7 +87,7 @@ def _looked_up(kind: Lookup, memes: list[Meme]) -> dict[str, Any]:
                 there += 1
         except MemescopeError as error:
             broken.append({"id": meme.id, "error": str(error)})
-    problems = [f"{problem.where}: {problem.id}: {problem.message}" for problem in kind.problems]
+    problems = [f"{problem.where}: {problem.id and problem.id + ': '}{problem.message}" for problem in kind.problems]
     return {"name": kind.name, "there": there, "missing": missing, "errors": broken, "problems": problems}
 
 
