@@ -221,6 +221,7 @@ def test_datasets_that_share_memes(tmp_path: Path) -> None:
         rows(folder, "train", [("y", "images/2.png", LONG if folder is a else ALONE, NO)])
     found = audit([a, b])
     assert found_pairs(found) == {("x", "x"): ("exact", "bytes", "across datasets")}
+    assert found.across() == [{"first": "one/test", "second": "two/test", "pairs": 1, "labels_differ": 0}]
     assert not any(its.dropped for its in found.clean.sets.values())
     kin = tmp_path / "kin"
     for name, key, text in (
@@ -260,13 +261,13 @@ def test_aspects_and_languages_of_one_meme(tmp_path: Path) -> None:
 
 
 def test_a_template_is_found_without_its_letters(tmp_path: Path) -> None:
-    """One drawn picture under two captions: the hashes of the whole are 44 bits apart, those without letters 14."""
+    """One drawn picture under two captions: the hashes of the whole are 60 bits apart, those without letters 10."""
     from memescope.curation.synth import draw_meme
 
     folder = tmp_path / "anew"
     for name, words in (("a", "THE SAME OLD\nSTORY AGAIN"), ("b", "A WHOLLY NEW\nJOKE BELOW")):
         (folder / "images").mkdir(parents=True, exist_ok=True)
-        (folder / "images" / f"{name}.jpg").write_bytes(draw_meme(words, 13, (640, 480), "impact"))
+        (folder / "images" / f"{name}.jpg").write_bytes(draw_meme(words, 18, (640, 480), "impact"))
     rows(folder, "train", [("a", "images/a.jpg", "the same old story again", YES)])
     rows(folder, "test", [("b", "images/b.jpg", "a wholly new joke below", YES)])
     assert audit([folder]).pairs == []

@@ -50,11 +50,9 @@ CHANGES: dict[str, changes.Change] = {
 def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
     """Measure on drawn hashes and memes; `data` is not used."""
     with tempfile.TemporaryDirectory() as folder, _own_cache(folder):
+        sizes, plain = (QUICK_SIZES, QUICK_PLAIN_UP_TO) if quick else (SIZES, PLAIN_UP_TO)
         return {
-            "hashes": [
-                _at_scale(size, QUICK_PLAIN_UP_TO if quick else PLAIN_UP_TO)
-                for size in (QUICK_SIZES if quick else SIZES)
-            ],
+            "hashes": [_at_scale(size, plain) for size in sizes],
             "against_each_with_each": _against_brute_force(SAMPLE // 4 if quick else SAMPLE),
             "recall": _recall(12 if quick else 60),
             "hashing": _hashing(Path(folder), 40 if quick else 300),

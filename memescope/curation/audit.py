@@ -87,6 +87,20 @@ class Audit:
             if any(key[0] == scope for key in pairs)
         }
 
+    def across(self) -> list[dict[str, Any]]:
+        """For each two splits of different datasets, how many pairs are one meme, and how many differ in a label."""
+        pairs: Counter[tuple[str, str]] = Counter()
+        differ: Counter[tuple[str, str]] = Counter()
+        for pair in self.pairs:
+            a, b = self.entries[pair.first], self.entries[pair.second]
+            if pair.kind in self.leaks and a.set != b.set:
+                key = ("/".join(a.place), "/".join(b.place))
+                pairs[key] += 1
+                differ[key] += bool(differing(a.meme, b.meme))
+        return [
+            {"first": a, "second": b, "pairs": pairs[a, b], "labels_differ": differ[a, b]} for a, b in sorted(pairs)
+        ]
+
     def summary(self) -> dict[str, Any]:
         """What `--json` prints and `audit.json` holds."""
         sets: dict[str, dict[str, Any]] = {}
@@ -105,6 +119,7 @@ class Audit:
             "sets": sets,
             "counts": self.counts(),
             "shared": [vars(one) for one in self.shared],
+            "across_datasets": self.across(),
             "unreadable_pictures": {_where(self.entries[row]): error for row, error in self.errors.items()},
             "unread": self.unread,
         }

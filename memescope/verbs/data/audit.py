@@ -76,6 +76,13 @@ def _print(found: Audit, summary: dict[str, Any]) -> None:
             cells = (one.pictures, one.texts, one.rows, one.opposite, one.leaking)
             table.add_row(one.set, f"{one.earlier} - {one.later}", *map(str, cells))
         console.print(table)
+    if summary["across_datasets"]:
+        table = Table(
+            "split", "split", "pairs", "labels differ", title="One meme in two datasets", title_justify="left"
+        )
+        for its in summary["across_datasets"]:
+            table.add_row(its["first"], its["second"], str(its["pairs"]), str(its["labels_differ"]))
+        console.print(table)
     table = Table("dataset", "split", "rows", "clean", "pictures read", title="Clean split", title_justify="left")
     for name, its in summary["sets"].items():
         for split, counts in its["splits"].items():
