@@ -229,5 +229,7 @@ def test_other_models_and_missing_ones_are_refused(tmp_path: Path) -> None:
         load_captioner(str(tmp_path / "empty"))
     with pytest.raises(UsageError, match="no such file or folder"):
         open_kind("captions=gone.jsonl")
+    with pytest.raises(UsageError, match=r"gone\.jsonl: cannot be read"):
+        open_kind("captions=gone.jsonl,prefix=x")
     with pytest.raises(UsageError, match=r"neither stored captions nor a folder with a model's config\.json"):
         open_kind(f"captions={tmp_path / 'empty'}")

@@ -153,7 +153,9 @@ def _grid(value: str) -> Transform:
 
 def _captions(value: str) -> Transform | Lookup:
     file, _, prefix = value.partition(",prefix=")
-    return StoredCaptions(file, prefix) if Path(file).is_file() else Captioned(_model(value or CAPTIONER, "captions"))
+    if prefix or Path(file).is_file():
+        return StoredCaptions(file, prefix)
+    return Captioned(_model(value or CAPTIONER, "captions"))
 
 
 def _regions(value: str) -> Transform | Lookup:
