@@ -250,6 +250,25 @@ def test_toxicns_target_groups_are_those_its_authors_count(real_data: Path) -> N
     assert sum(stated.values()) == 981
 
 
+@pytest.mark.parametrize(
+    ("name", "task", "repeated", "both"),
+    [
+        ("harmc", "harmful", 186, 46),
+        ("harmp", "harmful", 62, 25),
+        ("mami", "misogyny", 76, 31),
+        ("toxicn_mm", "harmful", 177, 17),
+    ],
+)
+def test_wordings_that_come_again_with_another_label(
+    real_data: Path, name: str, task: str, repeated: int, both: int
+) -> None:
+    labels: dict[str, list[object]] = {}
+    for meme in _read(real_data, name)[0]:
+        labels.setdefault(" ".join(meme.text.lower().split()), []).append(meme.labels.get(task))
+    several = [found for found in labels.values() if len(found) > 1]
+    assert (len(several), sum(len(set(found)) > 1 for found in several)) == (repeated, both)
+
+
 def test_more_leaves_no_quotation_behind(real_data: Path) -> None:
     memes, _ = _read(real_data, "muse_more")
     assert all(meme.rationale for meme in memes)

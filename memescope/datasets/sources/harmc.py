@@ -31,6 +31,7 @@ _CARD = Card(
             "of theirs are in another split of the main files, so train on one and test on the other never"
         ),
         "the test set has 5 harmful memes that are not aimed at individuals: target scores on it mean little",
+        "of 186 wordings that stand there several times 46 are harmful here and not harmful there",
         "text is OCR as it came, with the reading order of tables and tweets lost",
         (
             "copies in circulation (Mr.Harm's) hold 532 Harm-P rows and repeats in test.jsonl: ids memes_* are "

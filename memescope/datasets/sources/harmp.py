@@ -30,6 +30,7 @@ _CARD = Card(
             "12 train rows are not harmful with a target, 40 are somewhat harmful without one, 16 harmful "
             "ones and the one without an intensity have two (in `targets`; no single `target`)"
         ),
+        "of 62 wordings that stand there several times 25 are harmful here and not harmful there",
         "text is OCR as it came",
     ),
     memelens=("Harmful_en__HarMeme", "Target_en__HarMeme"),

@@ -33,6 +33,7 @@ _CARD = Card(
             "training, no val"
         ),
         "4 memes are not misogynous and yet carry a kind of misogyny (3 train, 1 val); 248 misogynous ones carry none",
+        "of 76 wordings that stand there several times 31 are misogynous here and not there",
         "the kinds are much commoner in the test set (stereotype 35 % against 28 %, objectification 35 % against 22 %)",
         (
             "wordings shared between splits: 10 of train and val, 5 of train and test; picture names of 4 "
