@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -322,6 +323,10 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
         prepare([tmp_path / "absent"], tmp_path / "new")
     assert not (tmp_path / "new").exists()
     assert not list(tmp_path.glob(".*partial"))
+    (tmp_path / ".new.999999999.partial").mkdir()  # of a run that was killed
+    (tmp_path / f".new.{os.getppid()}.partial").mkdir()  # of one that is running
+    prepare([folder], tmp_path / "new")
+    assert [path.name for path in tmp_path.glob(".*partial")] == [f".new.{os.getppid()}.partial"]
 
 
 def test_the_verb_says_what_it_did_and_what_was_not_checked_on_real_files(

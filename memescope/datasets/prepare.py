@@ -7,6 +7,7 @@ no part of the fingerprint.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -85,7 +86,7 @@ def prepare(
     _one_of("empty_text", empty_text, get_args(EmptyText))
     inputs = find_inputs([Path(path) for path in paths], choices)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    _clear(out)
     partial.mkdir(parents=True)
     try:
         roots = {source: root.absolute() for one in inputs for source, root in one.roots.items()}
@@ -135,6 +136,18 @@ def _one_of(option: str, value: Any, allowed: Sequence[str]) -> Any:
 def _check_out(out: Path) -> None:
     if out.exists() and not (out / RECORD).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: exists and is no prepared set; name a new folder, or delete it first")
+
+
+def _clear(out: Path) -> None:
+    """Remove what runs that were killed have left beside `out`."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+        number = left.name.split(".")[-2]
+        try:
+            os.kill(int(number), 0)
+        except (ValueError, ProcessLookupError):
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:
+            pass  # another user's run
 
 
 def _told(problems: Problems) -> str:
