@@ -100,6 +100,17 @@ def test_a_right_prediction_is_kept_and_a_wrong_one_explained() -> None:
     assert summary.origins == {"explained": 1}
 
 
+def test_several_labels_agree_in_any_order() -> None:
+    pytest.importorskip("openai", reason="needs the extra 'teacher'")
+    prompt = load_prompt("chain")
+    techniques = load_taxonomy()["propaganda_techniques"]
+    rows = [Meme(text="meme number 8", id="a", lang="en", labels={"propaganda_techniques": ["smears", "slogans"]})]
+    with FaultyServer(reply=lambda user, body: chain("Slogans, smears")) as server:
+        found, _ = generate(subjects_of(rows, prompt, techniques), prompt, teacher(server.url))
+    assert (found[0].origin, found[0].label) == ("predicted", ["smears", "slogans"])
+    assert found[0].parts["Prediction"] == ["slogans", "smears"]
+
+
 def test_a_teacher_that_will_not_explain_the_gold_label_is_asked_so_often_and_no_more() -> None:
     found, _, asked = chains([tweet(5, "negative")], lambda user, body: chain("positive"), tries=2)
     assert asked == ["5/ask/first", "5/explain/first", "5/explain/An"]

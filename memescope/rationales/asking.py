@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from memescope.meme import Label
 from memescope.rationales.desk import Answered, Desk, Question
 from memescope.rationales.prompts import Prompt, Subject, fill
 from memescope.rationales.replies import LABEL_FIELDS, TRUNCATED, Invalid, parse, read_label
@@ -71,7 +72,7 @@ def check(answer: Answered, subject: Subject, prompt: Prompt, explain: bool = Fa
             stated = read_label(fields[name], task.labels if task else (), several)
             if stated is None:
                 return Invalid("no-label", f"{name} was not one of the labels, spelled as given")
-            if explain and stated != subject.label:
+            if explain and not agree(stated, subject.label):
                 return Invalid("wrong-label", f"{name} was not the annotators' label")
             fields[name] = stated
     if copies(text, [example["reply"] for example in prompt.examples]):
@@ -85,6 +86,13 @@ def check(answer: Answered, subject: Subject, prompt: Prompt, explain: bool = Fa
                 if fault:
                     return fault
     return fields
+
+
+def agree(stated: Label | None, gold: Label | None) -> bool:
+    """Whether two labels are the same; of several, in any order."""
+    if isinstance(stated, list) and isinstance(gold, list):
+        return sorted(stated) == sorted(gold)
+    return stated == gold
 
 
 def _fault(text: str, rules: Rules, subject: Subject, lang: str | None) -> Invalid | None:

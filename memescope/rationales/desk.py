@@ -72,9 +72,10 @@ class Desk:
     def key(self, question: Question) -> str:
         """What the answer hangs on, and nothing else: not the delimiter, the address, or how the form was asked for."""
         prompt, subject = question.prompt, question.subject
+        task = subject.task and [subject.task.name, subject.task.definition, subject.task.labels]
         return content_key(
             "rationales", VERSION, self.teacher.model, prompt.name, prompt.version, prompt.digest,
-            self.decoding(prompt).to_dict(), subject.task.name if subject.task else None, subject.label, subject.fields,
+            self.decoding(prompt).to_dict(), task, subject.label, subject.fields,
             subject.meme.aspect, subject.meme.lang, picture_key(subject.meme.image) if self.pictures else None,
             question.explain, question.turn, question.hint,
         )  # fmt: skip

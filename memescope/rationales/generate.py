@@ -13,7 +13,7 @@ from typing import Any
 
 from memescope.errors import PictureError, UsageError
 from memescope.meme import Label, Meme
-from memescope.rationales.asking import Unusable, Used, until_valid
+from memescope.rationales.asking import Unusable, Used, agree, until_valid
 from memescope.rationales.budget import Budget, most_tokens_in, usual_tokens
 from memescope.rationales.desk import Answered, Desk, Question, at_desk
 from memescope.rationales.prompts import Prompt, Subject, fill
@@ -199,7 +199,7 @@ async def _one(subject: Subject, prompt: Prompt, desk: Desk, tries: int) -> Rati
     try:
         fields, answer = await until_valid(subject, prompt, desk, tries, used)
         origin = "predicted" if prompt.label == "checked" else "generated"
-        if origin == "predicted" and gold is not None and fields["Prediction"] != gold:
+        if origin == "predicted" and gold is not None and not agree(fields["Prediction"], gold):
             origin = "explained"
             fields, answer = await until_valid(subject, prompt, desk, tries, used, explain=True)
     except Unusable as error:
