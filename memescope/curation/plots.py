@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from memescope.curation.cooccurrence import Together
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-_MOST_BARS, _MOST_TASKS = 40, 40
+_MOST_BARS, _MOST_TASKS = 50, 40
 _INK = "#222222"
 
 
@@ -102,7 +102,8 @@ def conflict_rates(pairs: Sequence[PairRate], path: Path) -> Path | None:
 def agreement(found: Sequence[Agreement], path: Path) -> Path | None:
     """Alphas with their intervals."""
     kept = [a for a in found if a.alpha == a.alpha and a.low == a.low]
-    kept = sorted(kept, key=lambda a: -a.memes)[:_MOST_BARS]
+    # Tasks before the single labels of multilabel tasks, then by size.
+    kept = sorted(kept, key=lambda a: ("=" in a.task, -a.memes))[:_MOST_BARS]
     kept.sort(key=lambda a: (a.of, a.task, -a.alpha))
     if not kept:
         return None
@@ -178,25 +179,26 @@ def _label_colours(by_split: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
     return {label: COLOURS[number] for number, label in enumerate(order)}
 
 
-def histogram(values: Mapping[str, Sequence[float]], title: str, label: str, path: Path) -> Path | None:
-    """One outline for each name on a common logarithmic axis; shares, so that splits of any size compare."""
-    kept = {name: np.asarray(its, float) for name, its in values.items() if len(its)}
-    kept = {name: its[its > 0] for name, its in kept.items() if (its > 0).any()}
+def cumulative(values: Mapping[str, Sequence[float]], title: str, label: str, path: Path) -> Path | None:
+    """For each name the share of its values up to each value, on a logarithmic axis: splits of any size compare, and no
+    choice of bins shows."""
+    kept = {name: np.sort([value for value in its if value > 0]) for name, its in values.items()}
+    kept = {name: its for name, its in kept.items() if len(its)}
     if not kept:
         return None
-    low, high = min(its.min() for its in kept.values()), max(its.max() for its in kept.values())
-    edges = np.geomspace(low, max(high, low * 1.01), 40)
     figure, axes = _figure(8, 4)
     for number, (name, its) in enumerate(kept.items()):
-        counts, _ = np.histogram(its, edges)
         style: dict[str, Any] = {
             "color": COLOURS[number % len(COLOURS)],
             "linestyle": ("-", "--", ":", "-.")[number % 4],
         }
-        axes.stairs(counts / len(its), edges, label=f"{name} ({len(its)})", linewidth=1.6, **style)
+        shares = np.arange(1, len(its) + 1) / len(its)
+        axes.plot(its, shares, label=f"{name} ({len(its)})", drawstyle="steps-post", linewidth=1.6, **style)
     axes.set_xscale("log")
+    axes.set_ylim(0, 1)
+    axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_xlabel(label)
-    axes.set_ylabel("share of rows")
+    axes.set_ylabel("share of rows up to here")
     _title(figure, title)
     axes.legend(fontsize=8)
     return _save(figure, path)

@@ -55,7 +55,7 @@ def _draw(stats: DatasetStats, out: Path) -> list[Path]:
     name = re.sub(r"[^\w.-]+", "_", stats.name).strip("_")
     drawn = [
         plots.shares(stats.labels, out / f"{name}-labels.png"),
-        plots.histogram(stats.words, f"{stats.name}: words a text", "words", out / f"{name}-lengths.png"),
+        plots.cumulative(stats.words, f"{stats.name}: words a text", "words", out / f"{name}-lengths.png"),
         plots.scatter([w for w, _ in stats.sizes], [h for _, h in stats.sizes], out / f"{name}-sizes.png"),
         plots.heat_map(stats.together, out / f"{name}-tasks.png"),
     ]
