@@ -176,6 +176,16 @@ def test_files_and_reading_the_clean_split(drawn: Path, tmp_path: Path) -> None:
     assert "original" in page.read_text("utf-8")
 
 
+def test_training_takes_the_clean_split(drawn: Path, tmp_path: Path) -> None:
+    from memescope.training.recipe import Data
+    from memescope.training.run import read_memes
+
+    write_audit(audit([drawn]), tmp_path)
+    data = Data(root=drawn.parent, sets=("drawn",), clean=tmp_path)
+    assert [meme.id for meme in read_memes(data, data.train_splits)] == ["template", "confounder", "gone", "tuned-too"]
+    assert len(read_memes(Data(root=drawn.parent, sets=("drawn",)), ("train", "val"))) == 7
+
+
 def test_a_clean_split_of_something_else_is_refused(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "clean.json").write_text(json.dumps({"rule": "audit/1", "leaks": [], "sets": {"harmc": {}}}))
     with pytest.raises(UsageError, match="not a clean split as memescope data audit --out writes it"):

@@ -28,12 +28,16 @@ class Part(BaseModel):
 
 
 class Data(Part):
-    """Which memes: prepared sets under `root`, `limit` rows of each split (0: all)."""
+    """Which memes: prepared sets under `root`, `limit` rows of each split (0: all).
+
+    `clean` names what `memescope data audit --out` wrote of these sets: only rows of their clean splits are taken.
+    """
 
     root: Path = Path(".")
     sets: tuple[str, ...] = Field(min_length=1)
     train_splits: tuple[str, ...] = ("train", "val")
     limit: int = Field(default=0, ge=0)
+    clean: Path | None = None
 
 
 class Recipe(Part):

@@ -61,7 +61,7 @@ def read_memes(data: Data, splits: Sequence[str]) -> list[Meme]:
                 f"(it needs {', '.join(data.sets)})"
             )
         for split in splits:
-            rows = read_split(folder, split)
+            rows = read_split(folder, split, clean=data.clean)
             if data.limit and data.limit < len(rows):
                 rows = [rows[i] for i in np.linspace(0, len(rows) - 1, data.limit).round().astype(int)]
             memes.extend(rows)
