@@ -256,6 +256,16 @@ def test_labels_without_a_map_are_refused_with_the_way_out(tmp_path: Path, capsy
     assert json.loads(capsys.readouterr().out) == {"draft": str(tmp_path / "d.yaml"), "unsure": 3}
 
 
+def test_a_draft_of_data_without_label_columns_names_the_columns(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,mood\nx,zig\n")
+    with pytest.raises(
+        UsageError, match="no labels among the columns text, mood; name those that are: --column label=NAME"
+    ):
+        draft(tmp_path / "train.csv", tmp_path / "draft.yaml")
+    text = draft(tmp_path / "train.csv", tmp_path / "draft.yaml", columns=[("label", "mood")])
+    assert f"dataset: {json.dumps(tmp_path.name)}" in text  # "train" would name nothing
+
+
 def test_broken_maps_are_named(tmp_path: Path) -> None:
     folder = _folder(tmp_path)
     FORMS["jsonl"](folder)

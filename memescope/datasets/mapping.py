@@ -100,7 +100,7 @@ def draft_mapping(name: str, rows: Iterable[Row]) -> str:
                 counted.setdefault(column, Counter()).update([value] if isinstance(value, str) else value)
                 several |= {column} if isinstance(value, list) else set()
     if not counted:
-        raise UsageError(f"{name}: no labels found; name the column that has them: --column label=NAME")
+        raise UsageError(f"{name}: no row has a label; name the column that has them: --column label=NAME")
     lines = [
         '# Drafted from the data: check each line, replace every "?", then prepare with --mapping THIS-FILE.',
         "# `null` instead of a label leaves rows with that native label unlabelled for the task.",

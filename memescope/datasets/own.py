@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from memescope.datasets.columns import PERHAPS_NOTHING, Columns, recognise_columns
+from memescope.datasets.columns import PERHAPS_NOTHING, Columns, is_split, recognise_columns
 from memescope.datasets.harmonise import Pictures, harmonise
 from memescope.datasets.mapping import OwnLabels, own_mapping
 from memescope.datasets.problems import Problems
@@ -96,8 +96,9 @@ class OwnData:
 
 
 def own_name(path: Path) -> str:
-    """A name for a user's data, from its file or folder."""
-    stem = path.resolve().stem if path.is_file() else path.resolve().name
+    """A name for a user's data, from its file or folder; that of the folder for a file named for a split."""
+    place = path.resolve()
+    stem = place.name if path.is_dir() else place.parent.name if is_split(place.stem) else place.stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("._") or "own"
 
 

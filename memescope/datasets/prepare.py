@@ -118,6 +118,11 @@ def prepare(
 def draft(path: str | Path, to: str | Path, *, columns: Sequence[tuple[str, str]] = (), name: str | None = None) -> str:
     """Write the draft of a label map for the user's own data at `path` into the new file `to`, and return its text."""
     data = own_data(Path(path), Choices(columns=columns, name=name))
+    if not data.columns.labels:
+        raise UsageError(
+            f"{path}: no labels among the columns {', '.join(data.columns.known)}; name those that are: "
+            "--column label=NAME"
+        )
     text = draft_mapping(data.name, data.rows(Problems()))
     try:
         with Path(to).open("x", encoding="utf-8") as file:
