@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memescope.errors import MemescopeError, UsageError
@@ -125,6 +125,31 @@ def test_an_address_with_a_key_or_without_sense_is_refused_without_repeating_the
     with pytest.raises(UsageError) as told:
         check_address(url)
     assert "hunter2" not in str(told.value)
+
+
+HOSTS = st.sampled_from(["127.0.0.1", "[::1]", "localhost", "evil.com", "127.0.0.1.evil.com", "10.0.0.1", "[fe80::1]"])
+PIECES = st.lists(
+    HOSTS | st.sampled_from(["@", "#", "?", "/", "\\", ":80", ":", "%00", "\t", "\n", ".", "[", "]"]), max_size=5
+)
+
+
+@given(st.text() | PIECES.map(lambda pieces: "http://" + "".join(pieces)))
+@example("http://127.0.0.1@evil.com/")
+@example("http://127.0.0.1\\@evil.com")
+@example("http://evil.com#@127.0.0.1/")
+def test_no_address_gets_past_without_leave(url: str) -> None:
+    import httpx2
+
+    try:
+        address = check_address(url)
+    except UsageError:
+        return
+    assert address.local
+    try:
+        reached = httpx2.URL(address.url).host  # as the HTTP library reads it
+    except httpx2.InvalidURL:
+        return
+    assert is_local(reached.strip("[]"))
 
 
 def test_a_query_goes_with_every_request_for_azure() -> None:

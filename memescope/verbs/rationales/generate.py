@@ -118,7 +118,9 @@ def _tell_estimate(figures: Estimate, reach: Reach, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"dry_run": True, "teacher": reach.teacher, **figures.to_dict()}))
         return
-    print(f"nothing was sent; {figures.memes} memes ({figures.from_cache} answered already) would send {reach.teacher}")
+    print(
+        f"nothing was sent; {figures.memes} memes ({figures.from_cache} answered already) would go to {reach.teacher}:"
+    )
     print(f"  about {figures.requests} requests, {figures.tokens_in} tokens in, {figures.tokens_out} out")
     print(f"  at most {figures.most_tokens} tokens, were every reply asked for to its bound and to its full length")
     if reach.price_in is not None or reach.price_out is not None:
