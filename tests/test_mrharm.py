@@ -398,3 +398,21 @@ def test_the_first_layers_are_kept_with_norm_and_tied_head(hub: dict[str, str]) 
     torch.testing.assert_close(cut.model(ids).logits, expected, atol=1e-6, rtol=0)
     model = made(hub, "decoder", layers=2)
     assert list(model.fusion.at) == ["0", "1"]
+
+
+def test_the_card_names_every_deviation_that_holds(hub: dict[str, str]) -> None:
+    from memescope.models.mrharm import MrHarmConfig, deviations
+
+    small = " ".join(deviations(made(hub, "decoder", vision="effnet-lite0", max_text=64).config))
+    for part in ("decoder-only", "effnet-lite0", "cut at 64 tokens and rationales at 12", '"Output:"', "scored"):
+        assert part in small
+    assert "CLIP's own statistics" not in small
+    released = MrHarmConfig(
+        kind="seq2seq", vision="openai/clip-vit-base-patch32", max_text=40, max_rationale=40, learn_lead=True,
+        vision_settings={"crop": "centre", "statistics": "half"},
+    )  # fmt: skip
+    # what cannot be as released: augmentation, which would forbid kept features, and answers without probabilities
+    assert [line.split()[0] for line in deviations(released)] == ["Pictures", "Answers"]
+    text = " ".join(deviations(made(hub, "seq2seq", fusion="none", final_fusion=False).config))
+    assert "does not see the picture" in text
+    assert "No fusion behind" in text

@@ -1,7 +1,7 @@
 """`memescope bench mrharm`: what answering, learning and writing cost, each against the least it could cost.
 
-The model is SmolLM2-135M's shape with random weights (speed does not depend on them), 12 of its 30 layers as in the
-recipes for small machines, for learning and all 30 for answering and writing; 4 and 6 with `--quick`. Rows are as long as those of Harm-C.
+The model is SmolLM2-135M's shape with random weights (speed does not depend on them): 12 of its 30 layers for learning,
+as on small machines, and all 30 for answering and writing; 4 and 6 with `--quick`. Rows are as long as those of Harm-C.
 Every pair of ways is timed in turn, best of several rounds, by the clock: nothing else should run meanwhile.
 
 Shape letters: b memes, t tokens.
