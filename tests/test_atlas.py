@@ -313,6 +313,15 @@ def test_copies_are_one_row_unless_their_labels_contradict(root: Path) -> None:
     assert len(apart.memes) == 9
 
 
+def test_a_set_prepared_from_several_datasets_is_several_datasets(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "prepared"
+    assert run(["data", "prepare", str(root / "native" / "fhm"), str(root / "mine" / "notes"), "--out", str(out)]) == 0
+    assert [(one.name, one.rows) for one in collect([out]).opened] == [("fhm", 4), ("notes", 1)]
+
+
 def test_a_root_without_datasets_is_bad_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no dataset found"):
         collect([tmp_path])

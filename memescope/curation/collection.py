@@ -150,7 +150,11 @@ def _holding(path: Path, depth: int) -> Iterator[Path]:
     if is_prepared(path) or recognise(path) is not None:
         yield path
     elif depth:
-        for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        try:
+            below = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+        except OSError:
+            return  # a folder that may not be read holds nothing for us
+        for folder in below:
             yield from _holding(folder, depth - 1)
 
 
