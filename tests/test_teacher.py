@@ -228,15 +228,16 @@ def test_everybody_waits_when_one_is_told_to() -> None:
     assert second.begun - first.begun >= 0.4
 
 
-def test_a_pause_longer_than_anyone_waits_ends_the_run_and_keeps_what_is_done() -> None:
+@pytest.mark.parametrize(("status", "code"), [(429, "rate-limited"), (503, "server-error")])
+def test_a_pause_longer_than_anyone_waits_ends_the_run_and_keeps_what_is_done(status: int, code: str) -> None:
     with FaultyServer() as server:
         found, _ = run(server, 3)
         assert all(isinstance(one, Rationale) for one in found)
-        server.always = (429, {"Retry-After": "7200"}, b"{}")
+        server.always = (status, {"Retry-After": "7200"}, b"{}")
         started = time.monotonic()
         found, summary = run(server, 20)
     assert [type(one) for one in found] == [Rationale] * 3 + [Failure] * 17
-    assert {one.error for one in found if isinstance(one, Failure)} == {"rate-limited"}
+    assert {one.error for one in found if isinstance(one, Failure)} == {code}
     assert summary.stopped is not None
     assert "7200" in summary.stopped
     assert time.monotonic() - started < 5

@@ -202,8 +202,8 @@ class Teacher:
             reply = await self._send(messages, options)
         except Passing as error:
             charge = error.charge
-            if error.retry_after is not None and error.code == "rate-limited":
-                self._hold(error.retry_after)
+            if error.retry_after is not None:
+                self._hold(error.code, error.retry_after)
             raise
         except TeacherError:
             charge = "none"
@@ -220,11 +220,11 @@ class Teacher:
                 self._settled.notify_all()
         return reply
 
-    def _hold(self, seconds: float) -> None:
+    def _hold(self, code: str, seconds: float) -> None:
         """The server wants a pause: everybody waits, not only the one it told."""
         if seconds > self._patience:
             raise Stop(
-                "rate-limited",
+                code,
                 f"the teacher asks for a pause of {seconds:.0f} s, over {self._patience:.0f} s; run again later, what "
                 "is finished is kept",
             )
@@ -239,8 +239,6 @@ class Teacher:
                     model=self.model, messages=messages, **options
                 )
                 async with call as response:
-                    if response.status_code >= 300:
-                        raise from_status(response.status_code, response.headers, None, "")
                     body = await _read(response)
         except (TimeoutError, openai.APITimeoutError):
             raise Passing("timeout", f"no answer within {self._timeout:g} s", "unknown") from None
@@ -291,9 +289,9 @@ class Teacher:
     async def connect(self, pictures: bool = False) -> Abilities:
         """Find out what the server can do, once. Raises `Stop` where it does not answer, `UsageError` where it cannot
         look at pictures and was to."""
-        if self.abilities is None:
-            from memescope.rationales.probing import probe
+        from memescope.rationales.probing import probe, probe_picture
 
+        if self.abilities is None:
             try:
                 self.abilities = await probe(self)
             except Stop:
@@ -301,8 +299,6 @@ class Teacher:
             except TeacherError as error:
                 raise Stop(error.code, f"the teacher cannot be used: {error}") from None
         if pictures and not self.abilities.pictures:
-            from memescope.rationales.probing import probe_picture
-
             seen, cost = await probe_picture(self)
             if not seen:
                 raise UsageError(
