@@ -15,10 +15,10 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from memescope import __version__
 from memescope.datasets.arrow import features, needs_pyarrow, write_split, write_splits
 from memescope.datasets.checking import Checked, Progress, check_pictures
 from memescope.datasets.filters import has_text, memelens_text
@@ -250,7 +250,7 @@ def _write(
     arrow = {split: write_split(folder, split, rows(by_split[split]), described) for split in splits}
     write_splits(folder, splits)
     record = {
-        "memescope": __version__,
+        "memescope": import_module("memescope").__version__,  # by name: the package imports the rooms above this one
         "layout": LAYOUT,
         "taxonomy": taxonomy.version,
         "fingerprint": fingerprint.hexdigest(),
