@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from memescope.version import __version__
 
 if TYPE_CHECKING:
     from memescope.meme import Answer, Evidence, Meme, Reading, Verdict
