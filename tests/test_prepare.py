@@ -332,12 +332,13 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
 def test_the_verb_says_what_it_did_and_what_was_not_checked_on_real_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "armeme"
-    (folder / "data").mkdir(parents=True)
-    from memescope.datasets.catalogue import load_sources
-
-    unverified = [source for source in load_sources().values() if source.card.verified != "real-file"]
-    assert unverified
+    tweets = tmp_path / "mvsa_single"
+    (tweets / "data").mkdir(parents=True)
+    (tweets / "data" / "1.txt").write_text("hello")
+    (tweets / "labelResultAll.txt").write_text("ID\ttext,image\n1\tpositive,positive\n")
+    assert run(["data", "prepare", str(tweets), "--out", str(tmp_path / "tweets")]) == 0
+    assert "mvsa_single: not checked on real files (loader-code)" in capsys.readouterr().err
+    assert "not checked on the authors' files (`loader-code`)" in (tmp_path / "tweets" / "README.md").read_text()
     assert run(["data", "prepare", str(_fhm(tmp_path / "fhm")), "--out", str(tmp_path / "out"), "--json"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["rows"] == {"train": 8, "val": 2, "test": 2}
@@ -387,3 +388,17 @@ def test_a_small_scale_shows_damage_as_well_as_the_whole_does() -> None:
             for side in (64, 1536):
                 with pytest.raises(PictureError, match="truncated"):
                     open_picture(whole[: int(len(whole) * share)], enough_side=side)
+
+
+def test_without_the_extra_its_name_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from memescope.errors import MissingExtra
+
+    prepare([_fhm(tmp_path / "fhm")], tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match=r"memescope\[data\]"):
+        read_split(tmp_path / "out", "train")
+    with pytest.raises(MissingExtra, match=r"memescope\[data\]"):
+        prepare([tmp_path / "fhm"], tmp_path / "again")
+    assert len(open_memes(tmp_path / "fhm")) == 12  # native files need nothing
