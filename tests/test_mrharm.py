@@ -98,6 +98,25 @@ def test_accumulated_small_batches_are_one_large_batch(hub: dict[str, str], kind
     assert sum(parts) == pytest.approx(whole, abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_checkpointing_changes_no_gradient(hub: dict[str, str], kind: str) -> None:
+    model, memes = made(hub, kind), tiny.memes(2)
+    rows = [model.processor.rows(meme, "rationale")[0] for meme in memes]
+    batch = model.processor.collate(rows, model.processor.see(memes))
+    model.train()
+    found = []
+    for _ in range(2):
+        torch.manual_seed(5)  # the same dropout
+        model.zero_grad()
+        model(**batch).loss.backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+        model.gradient_checkpointing_enable()
+    assert any("fusion.at.0.k" in name for name in found[0])
+    assert found[0].keys() == found[1].keys()
+    for name, grad in found[0].items():
+        torch.testing.assert_close(found[1][name], grad, atol=1e-6, rtol=1e-4)
+
+
 def test_adapters_train_with_the_fusion_while_the_language_model_rests(hub: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("peft")
     model = made(hub, "decoder", lora={"r": 4, "alpha": 8, "dropout": 0.0})
@@ -225,6 +244,18 @@ def test_a_saved_model_answers_the_same(hub: dict[str, str], kind: str, vision: 
     loaded.save_pretrained(tmp_path / "again")
     again = memescope.models.load(tmp_path / "again")
     np.testing.assert_allclose(table(again, tiny.memes(4)), table(model, tiny.memes(4)), atol=1e-6)
+
+
+def test_a_head_that_is_not_tied_stays_so(hub: dict[str, str], tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    stored = load_file(Path(hub["seq2seq"], "model.safetensors"))  # as Flan-T5: two different matrices
+    model = made(hub, "seq2seq")
+    model.save_pretrained(tmp_path)
+    for one in (model, memescope.models.load(tmp_path)):
+        assert torch.equal(one.lm.lm_head.weight, stored["lm_head.weight"])
+        assert torch.equal(one.lm.encoder.embed_tokens.weight, stored["shared.weight"])
+        assert not one.lm.config.scale_decoder_outputs
 
 
 def test_a_folder_without_weights_or_with_another_encoder_is_refused(hub: dict[str, str], tmp_path: Path) -> None:

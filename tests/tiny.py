@@ -63,8 +63,11 @@ def llama(folder: Path, layers: int = 3, **settings: Any) -> str:
 
 
 def t5(folder: Path, layers: int = 2) -> str:
-    """A T5 of width 24 as Flan-T5 is made: gated GELU, head of its own."""
+    """A T5 of width 24 as Flan-T5 is made: gated GELU, a head of its own that is not tied to the embeddings."""
+    import json
+
     import torch
+    from safetensors.torch import save_file
     from transformers import T5Config, T5ForConditionalGeneration
 
     size = tokenizer(folder, "t5")
@@ -74,7 +77,14 @@ def t5(folder: Path, layers: int = 2) -> str:
         relative_attention_num_buckets=8, relative_attention_max_distance=20, feed_forward_proj="gated-gelu",
         tie_word_embeddings=False, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, dropout_rate=0.1,
     )  # fmt: skip
-    T5ForConditionalGeneration(config).save_pretrained(folder)
+    model = T5ForConditionalGeneration(config)
+    model.save_pretrained(folder)
+    # transformers ties the head of every T5 that it makes, but reads Flan-T5's own head from a file
+    weights = {name: value.clone() for name, value in model.state_dict().items() if "embed_tokens" not in name}
+    weights["lm_head.weight"] = torch.randn(size, 24) * 0.3
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    stored = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(stored | {"tie_word_embeddings": False}), "utf-8")
     return str(folder)
 
 

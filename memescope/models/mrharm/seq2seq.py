@@ -49,6 +49,7 @@ class MrHarmSeq2Seq(MrHarm):
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             attention_mask=mask,
             decoder_input_ids=decoder_input_ids,
+            use_cache=False,
         )
         learned = labels != IGNORED
         return output.logits[learned], labels[learned]
