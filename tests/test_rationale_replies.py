@@ -319,7 +319,7 @@ GOOD = "The text mocks a politician for his masks while the picture shows him sm
         ("As an AI language model I have no opinion about the meme, its words or the picture in it at all.", "refusal"),
         ("Lo siento, pero no puedo ayudar con este meme ni con lo que dice de las personas que muestra.", "refusal"),
         ("Too short.", "too-short"),
-        ("It is a fact that the joke is not a joke. It is a fact that a joke is a fact, not a joke.", "repetition"),
+        ("It is a fact that the joke is no joke. It is a fact that the joke is no joke at all.", "repetition"),
         (GOOD * 5, "repetition"),
         (GOOD.replace("mocks", "is harmful to"), "names-label"),
         (

@@ -105,7 +105,7 @@ def most_tokens_in(text: str, pictures: int = 0, picture_tokens: int = 0) -> int
 
 
 def usual_tokens(text: str) -> int:
-    """A usual count for an estimate: four Latin letters to a token, others two bytes to a token."""
+    """A usual count for an estimate: seven Latin letters to two tokens, others two bytes to a token."""
     latin = sum(character < "\u0250" for character in text)
     others = len(text.encode("utf-8", "surrogatepass")) - sum(len(c.encode()) for c in text if c < "\u0250")
-    return latin // 4 + others // 2 + 8
+    return 2 * latin // 7 + others // 2 + 16
