@@ -1,0 +1,65 @@
+"""What a rationale puts in quotation marks, and whether the meme says it.
+
+A quotation is `found` (on the meme), `caption` (only in the machine's caption, which no reader sees), `misplaced`
+(the same, but given as text on the meme), `named` (the label in quotation marks), `alluded` (said to come from
+elsewhere: a play on a slogan, a line of a film) or `absent`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memescope.rationales.matching import squeeze, stands_in
+from memescope.rationales.naming import named_labels
+from memescope.taxonomy.tasks import Task
+
+# An opening mark follows no letter and a closing one is followed by none, so that a stray mark turns no pair around.
+_DOUBLE = re.compile(r'(?<!\w)"([^"\n]{2,400})"(?!\w)|“([^”\n]{2,400})”|«([^»\n]{2,400})»|„([^“”\n]{2,400})[“”]')
+_SINGLE = re.compile(r"(?:(?<=^)|(?<=[\s(\[—-]))['‘](?!s\s)([^\n\"“”]{1,300}?[^\s'’])['’](?=[\s.,;:!?)\]—-]|$)")
+_ELSEWHERE = re.compile(
+    r"\b(?:(?:play|pun|twist|spin|riff|variation) (?:on|of)|parody of|parodies|parodying|"
+    r"reference to|references|referencing|refers to|referring to|allud\w+ to|reminiscent of|inspired by|based on|"
+    r"known as|well-known|popular|famous|iconic|common|catchphrase|slogan|saying|proverb|idiom|expression|nickname|"
+    r"stands? for|short for|acronym for|abbreviation of|misspelling of|instead of|rather than|resembles|similar to|"
+    r"movie|film|tv show|song|video game|franchise|series|novel|book|quote from|line from|spell)\b"
+)
+_ON_MEME = re.compile(r"\b(?:text|words?|wording|phrase|headline|written|reads?|says?|sentence)\b")
+_OF_CAPTION = re.compile(r"\b(?:captions?|image|picture|photo)\b")
+_REACH = 60
+"""Characters before a quotation in which a cue says that it is from elsewhere."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A quotation and where it was found: `found`, `caption`, `misplaced`, `named`, `alluded` or `absent`."""
+
+    text: str
+    where: str
+
+
+def quoted(rationale: str) -> list[tuple[str, int]]:
+    """What stands in quotation marks, with its place, in order. Apostrophes within words open nothing."""
+    found = [(next(filter(None, match.groups())), match.start()) for match in _DOUBLE.finditer(rationale)]
+    rest = _DOUBLE.sub(lambda match: '"' * len(match[0]), rationale)
+    found += [(match[1], match.start()) for match in _SINGLE.finditer(rest)]
+    return sorted(((text.strip(), at) for text, at in found if squeeze(text)), key=lambda one: one[1])
+
+
+def check_quotes(
+    rationale: str, text: str, caption: str = "", tags: Sequence[str] = (), task: Task | None = None
+) -> list[Quote]:
+    """Every quotation of a rationale and where it comes from. `text` and `tags` are what is on the meme."""
+    return [Quote(its, _where(its, rationale[:at], text, caption, tags, task)) for its, at in quoted(rationale)]
+
+
+def _where(its: str, before: str, text: str, caption: str, tags: Sequence[str], task: Task | None) -> str:
+    if stands_in(its, text) or any(stands_in(its, tag) for tag in tags):
+        return "found"
+    sentence = re.split(r"[.!?]\s", before.lower())[-1]
+    if caption and stands_in(its, caption):
+        return "misplaced" if _ON_MEME.search(sentence) and not _OF_CAPTION.search(sentence) else "caption"
+    if task and named_labels(its, task) and len(its.split()) <= 4:
+        return "named"
+    return "alluded" if _ELSEWHERE.search(sentence[-_REACH:]) else "absent"
