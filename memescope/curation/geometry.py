@@ -40,7 +40,7 @@ class Alignment:
     lost: float
 
 
-def align(first: Fingerprint, second: Fingerprint) -> Alignment | None:
+def align(first: Fingerprint, second: Fingerprint, least_overlap: float = LEAST_OVERLAP) -> Alignment | None:
     """The alignment of two pictures, or None where none is believable. The order of the two makes no difference."""
     import cv2
 
@@ -65,7 +65,7 @@ def align(first: Fingerprint, second: Fingerprint) -> Alignment | None:
     if not 1 / MOST_SCALE <= scale <= MOST_SCALE or abs(angle) > MOST_ANGLE:
         return None
     overlap = _overlap(first.size, second.size, transform, scale)
-    if overlap < LEAST_OVERLAP:
+    if overlap < least_overlap:
         return None
     return _compare_places(first, second, transform, theirs[agree.ravel() > 0], overlap)
 

@@ -30,7 +30,7 @@ from memescope.curation.duplicates import (
 )
 from memescope.curation.families import FAMILY_OF
 from memescope.curation.fingerprints import FilePrint, fingerprint_files
-from memescope.curation.geometry import Alignment, align
+from memescope.curation.geometry import LEAST_OVERLAP, Alignment, align
 from memescope.curation.hashes import MIN_QUALITY, Fingerprint
 from memescope.curation.identity import PARALLEL, Progress
 from memescope.curation.neartext import near_texts
@@ -56,6 +56,8 @@ Text = Literal["equal", "same", "doubtful", "other", "unknown"]
 CANDIDATE_TEXT, NEAR_TEXT = 0.6, 0.8
 """Least Jaccard similarity of letter groups for a pair's pictures to be compared; for two texts to be called the same
 where no picture agrees."""
+LEAST_OVERLAP_EQUAL = 0.2
+"""As `geometry.LEAST_OVERLAP`, where the texts are equal: a crop by half of width and height leaves .25."""
 BARE_SURE_BITS = 12
 """Hashes of inpainted pictures up to here are believed where keypoints are too few to tell."""
 _NOTHING = frozenset({"null", "nan", "none"})
@@ -274,7 +276,7 @@ def _compare_pictures(
     bare: int | None,
 ) -> tuple[Class | None, str]:
     near = bits is not None and bits <= PDQ_BITS
-    found = align(marks, others)
+    found = align(marks, others, LEAST_OVERLAP if text != "equal" else LEAST_OVERLAP_EQUAL)
     if _one_meme(found, text, near, bits):
         return "re-encoded", "hash" if near else "keypoints"
     mirrored = _bits(marks, others, MIRROR)
