@@ -54,7 +54,7 @@ def test_listed_hash_is_what_other_tools_list() -> None:
 
 
 def test_rescaled_recompressed_and_mirrored_copies_stay_near() -> None:
-    from memescope.curation.duplicates import _MIRROR
+    from memescope.curation.duplicates import MIRROR
 
     for seed in range(5):
         original = fingerprint(picture(scene(seed)))
@@ -63,7 +63,7 @@ def test_rescaled_recompressed_and_mirrored_copies_stay_near() -> None:
         jpeg = cv2.imdecode(cv2.imencode(".jpg", scene(seed), [cv2.IMWRITE_JPEG_QUALITY, 30])[1], cv2.IMREAD_COLOR)
         assert bits(original.pdq, fingerprint(picture(jpeg)).pdq) <= 12
         mirrored = fingerprint(picture(scene(seed)[:, ::-1])).pdq
-        assert bits(original.pdq, (np.frombuffer(mirrored, np.uint8) ^ _MIRROR).tobytes()) <= 20
+        assert bits(original.pdq, (np.frombuffer(mirrored, np.uint8) ^ MIRROR).tobytes()) <= 20
         assert bits(original.pdq, fingerprint(picture(scene(seed + 100))).pdq) > 80
 
 
