@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memescope.errors import MemescopeError
-from memescope.scanning import frames, pool
+from memescope.scanning import frames
+from memescope.scanning import pool as pools
 from memescope.scanning.policy import load_policy
-from memescope.scanning.pool import Job, Outcome, Pool
+from memescope.scanning.pool import Job, Outcome, pool
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "workers" / "scripted.py")]
 
@@ -42,10 +43,10 @@ def test_a_truncated_or_oversized_message_is_refused() -> None:
 
 
 def _outcomes(monkeypatch: pytest.MonkeyPatch, pictures: list[bytes], workers: int = 2) -> list[Outcome]:
-    monkeypatch.setattr(pool, "COMMAND", SCRIPTED)
+    monkeypatch.setattr(pools, "COMMAND", SCRIPTED)
     jobs = (Job(seq, str(seq), picture, "given", None) for seq, picture in enumerate(pictures))
-    with Pool(workers, "scripted", load_policy(), timeout=1.0) as running:
-        assert running.greeting()["settings"] == {"model": "scripted"}
+    with pool(workers, "scripted", load_policy(), timeout=1.0) as running:
+        assert running.start()["settings"] == {"model": "scripted"}
         return sorted(running.run(jobs), key=lambda outcome: outcome.job.seq)
 
 
@@ -78,21 +79,22 @@ def test_a_bad_picture_costs_only_itself(
 
 
 def test_a_worker_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "COMMAND", SCRIPTED)
+    monkeypatch.setattr(pools, "COMMAND", SCRIPTED)
     with (
         pytest.raises(MemescopeError, match="could not start: no such model"),
-        Pool(2, "broken", load_policy(), 5) as running,
+        pool(2, "broken", load_policy(), 5) as running,
     ):
-        running.greeting()
-    monkeypatch.setattr(pool, "COMMAND", [sys.executable, "-c", "raise SystemExit(1)"])
-    with pytest.raises(MemescopeError, match="memescope doctor"), Pool(1, "x", load_policy(), 5) as running:
-        running.greeting()
+        running.start()
+    monkeypatch.setattr(pools, "COMMAND", [sys.executable, "-c", "raise SystemExit(1)"])
+    with pytest.raises(MemescopeError, match="memescope doctor"), pool(1, "x", load_policy(), 5) as running:
+        running.start()
 
 
 def test_leaving_with_an_error_kills_the_workers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "COMMAND", SCRIPTED)
+    monkeypatch.setattr(pools, "COMMAND", SCRIPTED)
     jobs = (Job(seq, str(seq), b"hang", None, None) for seq in range(9))
-    running = Pool(2, "x", load_policy(), timeout=50)
+    running = pool(2, "x", load_policy(), timeout=50)
+    running.start()
     with pytest.raises(KeyboardInterrupt), running:
         list(running.run(jobs_then_interrupt(jobs)))
     assert not any(thread.is_alive() for thread in running._threads)

@@ -114,7 +114,7 @@ def test_workers_share_the_work_and_give_what_one_process_gives(log: Path) -> No
 def test_a_worker_that_dies_costs_one_meme_and_only_if_it_dies_again(log: Path) -> None:
     memes = texts("a", "die", "b", "die once", "c")
     ran = run_transform(Shout(log), memes, workers=1)
-    assert ran.errors == [("m1", "the worker was killed (SIGKILL)")]
+    assert ran.errors == [("m1", "this meme killed the worker (SIGKILL)")]
     assert ran.computed == 4
     assert applied(log).count("die") == 2
     found = [item["shout"] for item in Perceived(memes, [Shout(log)])]
@@ -124,7 +124,7 @@ def test_a_worker_that_dies_costs_one_meme_and_only_if_it_dies_again(log: Path) 
 def test_a_worker_that_hangs_is_stopped(log: Path) -> None:
     begun = time.monotonic()
     ran = run_transform(Shout(log), texts("a", "hang", "b"), workers=1, timeout=1.0)
-    assert ran.errors == [("m1", "took longer than 1 s; the worker was stopped")]
+    assert ran.errors == [("m1", "this meme took longer than 1 s; the worker was stopped")]
     assert ran.computed == 2
     assert time.monotonic() - begun < 30
 

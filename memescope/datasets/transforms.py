@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from memescope.cache import Cache, content_key
+from memescope.datasets import workers as processes
 from memescope.datasets.problems import Problems
-from memescope.datasets.workers import Failed, Job, Value, Workers, apply_here, cores
+from memescope.datasets.workers import Failed, Job, Value, apply_here, cores
 from memescope.errors import PictureError
 from memescope.meme import Meme
 from memescope.perception.pictures import MAX_BYTES, open_picture
@@ -148,7 +149,7 @@ def run_transform(
             transform.open()
             run.settle(apply_here(transform, job) for job in jobs)
         else:
-            with Workers(transform, workers or cores(), timeout) as pool:
+            with processes.workers(transform, workers or cores(), timeout) as pool:
                 run.settle(pool.run(jobs))
     finally:
         run.keeper.flush()

@@ -9,14 +9,12 @@ import os
 import pickle
 from typing import Any, BinaryIO
 
+from memescope.children import private_streams
+
 
 def main() -> None:
     """Serve until the parent closes its end."""
-    # Libraries that print must not write into the pipe to the parent: their output goes to standard error.
-    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    devnull = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(devnull, 0)
-    os.dup2(2, 1)
+    inbox, outbox = private_streams()
     try:
         _serve(inbox, outbox)
     except (EOFError, BrokenPipeError):

@@ -24,7 +24,7 @@ from memescope.scanning.finish import Results, finish
 from memescope.scanning.inputs import Entry, entries, read_bytes
 from memescope.scanning.lock import only_one
 from memescope.scanning.policy import Policy, load_policy
-from memescope.scanning.pool import Job, Outcome, Pool
+from memescope.scanning.pool import Job, Outcome, pool
 from memescope.store.journal import Journal, Stored
 
 Progress = Callable[[str, int, int], None]
@@ -82,11 +82,11 @@ def scan(
         only_one(folder),
         (folder / "workers.log").open("wb") as log,
         Journal(folder / "memescope.db") as journal,
-        Pool(count, model, rules, timeout, log) as pool,
+        pool(count, model, rules, timeout, log) as readers,
     ):
-        greeting = pool.greeting()
+        greeting = readers.start()
         run = _Run(journal, rules, greeting["settings"], total, report_progress)
-        for outcome in pool.run(run.jobs(entries(asked))):
+        for outcome in readers.run(run.jobs(entries(asked))):
             run.take(outcome)
         seconds = time.time() - started
         info = {

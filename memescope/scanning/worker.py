@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from typing import Any, BinaryIO
 
+from memescope.children import private_streams
+
 MEMORY_LIMIT = 4 * 1024**3
 """Address space a worker may use, bytes: a picture that wants more is an error, not a dead machine."""
 
 
 def main() -> None:
     """Serve until the parent closes its end."""
-    inbox, outbox = _private_streams()
+    inbox, outbox = private_streams()
     _limit_memory()
     try:
         _serve(inbox, outbox)
@@ -57,16 +59,6 @@ def _answer(reader: Any, header: dict[str, Any], data: bytes) -> tuple[dict[str,
         return {"error": f"{type(error).__name__}: {error}", "lasting": False}, {}
     blobs = {"thumbnail": stored.thumbnail, "fingerprint": stored.fingerprint, "embedding": stored.embedding}
     return {"record": stored.record}, {name: blob for name, blob in blobs.items() if blob is not None}
-
-
-def _private_streams() -> tuple[BinaryIO, BinaryIO]:
-    """The pipe to the parent, out of reach of libraries that print: their output goes to standard error."""
-    inbox = os.fdopen(os.dup(0), "rb")
-    outbox = os.fdopen(os.dup(1), "wb")
-    devnull = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(devnull, 0)
-    os.dup2(2, 1)
-    return inbox, outbox
 
 
 def _limit_memory() -> None:

@@ -5,10 +5,10 @@ import signal
 import sys
 import time
 
+from memescope.children import private_streams
 from memescope.scanning import frames
-from memescope.scanning.worker import _private_streams
 
-inbox, outbox = _private_streams()
+inbox, outbox = private_streams()
 header, _ = frames.receive(inbox)
 if header["model"] == "broken":
     frames.send(outbox, {"fatal": "no such model"})
