@@ -35,6 +35,8 @@ JOBS_AHEAD = 3
 Reply = TypeVar("Reply")
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
+Given = TypeVar("Given", contravariant=True)
+Made = TypeVar("Made", covariant=True)
 
 
 def command_of(module: str) -> list[str]:
@@ -43,7 +45,7 @@ def command_of(module: str) -> list[str]:
 
 
 class ChildLost(Exception):
-    """A child died or was stopped; the message says how, to be put after what it was doing. `late`: it took too long."""
+    """A child died or was stopped; the message says how, and follows what it was doing. `late`: it took too long."""
 
     def __init__(self, how: str, late: bool) -> None:
         super().__init__(how)
@@ -142,7 +144,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def private_streams() -> tuple[BinaryIO, BinaryIO]:
-    """In a child: the pipes to the parent, out of reach of libraries that print, whose output goes to standard error."""
+    """In a child: the pipes to the parent, out of reach of libraries that print: these write to standard error."""
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
@@ -150,14 +152,14 @@ def private_streams() -> tuple[BinaryIO, BinaryIO]:
     return inbox, outbox
 
 
-class Worker(Protocol[Job, Outcome]):
+class Worker(Protocol[Given, Made]):
     """A child that does one kind of job."""
 
     def start(self) -> Any:
         """Start and wait until it is ready; what it says of itself. `MemescopeError` where it cannot start."""
         ...
 
-    def ask(self, job: Job) -> Outcome:
+    def ask(self, job: Given) -> Made:
         """One job's outcome, whatever happens to the child. `MemescopeError` where it cannot be replaced."""
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_chunks_are_disjoint_and_enough() -> None:
         chunks = neighbours._chunks(radius)
         # with two bits in each chunk a pair is further apart than the radius
         assert 2 * len(chunks) > radius
-        assert all(a.start + a.width <= b.start for a, b in zip(chunks, chunks[1:], strict=False))
+        assert all(a.start + a.width <= b.start for a, b in itertools.pairwise(chunks))
         assert all(chunk.width >= 1 for chunk in chunks)
         assert chunks[-1].start + chunks[-1].width <= 256
 

@@ -38,9 +38,8 @@ def test_buckets_give_each_index_once_and_the_same_order_for_one_epoch(
 
 
 def test_buckets_hold_like_lengths() -> None:
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 100, 640)
-    order = np.array(list(LengthBuckets(lengths, 16, seed=0))).reshape(-1, 16)
+    lengths = np.random.default_rng(0).integers(1, 100, 640)
+    order = np.array(list(LengthBuckets(lengths.tolist(), 16, seed=0))).reshape(-1, 16)
     spread = np.ptp(lengths[order], axis=1)
     assert spread.mean() < 5  # 640 = 20 pools' worth of one pool: sorted batches differ by 100 * 16 / 640 on average
     assert len(np.unique(lengths[order].mean(axis=1).round())) > 20  # and batches come shuffled, not by length

@@ -11,27 +11,16 @@ if TYPE_CHECKING:
 PAPER = "Lin et al., Beneath the Surface, Findings of EMNLP 2023 (arXiv 2312.05434)"
 
 
-def deviations(recipe: MrHarmRecipe, config: MrHarmConfig) -> list[str]:
-    """Where this model leaves the paper, one sentence each."""
-    found = []
-    if config.kind == "decoder":
-        found.append(
-            f"language model {config.language}, decoder-only, in place of Flan-T5: the fusion stands behind each of "
-            "its blocks, and there is no encoder output to fuse once more"
-        )
-        found.append("the fusion's last layer starts at zero, so that training starts from the language model as it is")
-    if config.vision and "clip" not in config.vision.lower():
-        found.append(f"picture encoder {config.vision} in place of CLIP ViT-B/32, its grid as visual tokens")
-    if not recipe.model.as_released:
-        found.append(f"rationales are learnt up to {config.max_rationale} tokens; the released code cuts them at 40")
-        found.append("pictures are normalised with the encoder's own statistics; the released code uses 0.5 and 0.5")
-        found.append("the words before an answer are given, not written; answers are scored labels, never parsed text")
+def leaves(recipe: MrHarmRecipe, config: MrHarmConfig) -> list[str]:
+    """Where this run leaves the paper, one sentence each: the model, then its training."""
+    from memescope.models.mrharm.deviations import deviations
+
+    found = deviations(config)
     if recipe.model.label_loss == "scores":
-        found.append("labels are learnt by the cross-entropy of their scores, not of their tokens")
-    if config.fusion != "cross-attention":
-        found.append(f"ablation: fusion is {config.fusion}")
-    found.append("no RandAugment: picture features are computed once")
-    found.append("calibration and thresholds come from the split that chose the checkpoint, not from folds")
+        found.append("Labels are learnt by the cross-entropy of their scores; the paper's by that of their tokens.")
+    if [stage.objective for stage in recipe.stages] != ["rationale", "label"]:
+        found.append("Ablation: not the paper's two stages.")
+    found.append("Calibration and thresholds come from the split that chose the checkpoint, not from folds.")
     return found
 
 
@@ -48,7 +37,7 @@ def write_card(recipe: MrHarmRecipe, config: MrHarmConfig, metrics: dict[str, An
         f"{its['calibration']} | {_abstains(config, task)} |"
         for task, its in metrics["val"].items()
     )
-    leaves = "\n".join(f"- {line}" for line in deviations(recipe, config))
+    differs = "\n".join(f"- {line}" for line in leaves(recipe, config))
     return f"""# Model card: {recipe.name}
 
 Family: mrharm, after {PAPER}.
@@ -68,7 +57,7 @@ Figures on the selection split, after calibration on it: they flatter.
 
 Where it leaves the paper:
 
-{leaves}
+{differs}
 
 Content warning: the training memes are hateful and offensive by nature, and so may be the reasons the model writes.
 They are written by a small model and may be wrong where the label is right. For research and to help people who review

@@ -1,4 +1,4 @@
-"""The SemEval-2020 release of Memotion (`data_7000_new.csv`, `data1_trial.csv`), whose rows are broken in a regular way.
+"""The SemEval-2020 release of Memotion (`data_7000_new.csv`, `data1_trial.csv`): rows broken in a regular way.
 
 A row is `name, URL, OCR text, corrected text, humour, sarcasm, offensive, motivational, sentiment` (the trial file adds
 what the meme says it with). URLs hold stray quotation marks, so that the program that wrote the file took all up to the
