@@ -31,7 +31,7 @@ from memescope.rationales.rules import Rules, broken_rule, words_in
 from memescope.rationales.sameness import Sameness, sameness
 from memescope.rationales.store import Rationale
 from memescope.rationales.sufficiency import Sufficiency, sufficiency
-from memescope.rationales.things import Ground, invented_details, unaccounted
+from memescope.rationales.things import Ground, invented_details, unaccounted_names, unaccounted_things
 from memescope.rationales.verdicts import concluded, degree_words
 from memescope.taxonomy.tasks import Task
 
@@ -40,7 +40,8 @@ FLAGS = {
     "names-degree": "says how much of it: somewhat harmful",
     "misquotes": "quotes words that the meme does not say",
     "quotes-caption": "quotes the machine's caption, which nobody sees on the meme",
-    "ungrounded": "mentions people, places or things found in neither text, caption nor tags",
+    "ungrounded": "sees people or things in the picture that neither text, caption nor tags know of",
+    "brings-in": "names people, places or events found in neither text, caption nor tags: knowledge or invention",
     "invents-detail": "describes the picture beyond what is known of it",
     "contradicts": "argues for another label than the one it explains",
     "generic": "could stand under any meme: formulas, next to nothing of this one",
@@ -52,13 +53,14 @@ FLAGS = {
     "language": "in another language than the others",
 }
 """Every flag and what it means."""
-DROPPED = tuple(flag for flag in FLAGS if flag not in ("names-label", "names-degree", "quotes-caption"))
+DROPPED = tuple(flag for flag in FLAGS if flag not in ("names-label", "names-degree", "quotes-caption", "brings-in"))
 """What the filter drops by default. Naming the label or quoting the caption is for the teacher's prompt to stop: of
-published rationales hardly any would be left."""
+published rationales hardly any would be left. Names brought in are right more often than not."""
 RULES = Rules(min_words=20)
 USUAL = 0.05
 """Words in more than this share of all rationales are the vocabulary of judging."""
-_GENERIC_OWN, _GENERIC_FORMULA = 1, 0.6
+_GENERIC = ((0, 0.65, 10_000), (2, 0.7, 6))
+"""(own words at most, share of formulas at least, telling words at most) that make a rationale generic: either."""
 _UNLIKELY, _DOUBTED = 0.1, 0.5
 Progress = Callable[[str, int, int], None]
 
@@ -221,9 +223,12 @@ def _check(
     if of_caption := [quote.text for quote in quotes if quote.where in ("caption", "misplaced")]:
         flags.append("quotes-caption")
         found["quotes_caption"] = of_caption
-    if mentions := unaccounted(text, ground):
+    if things := unaccounted_things(text, ground):
         flags.append("ungrounded")
-        found["ungrounded"] = mentions
+        found["ungrounded"] = things
+    if names := unaccounted_names(text, ground):
+        flags.append("brings-in")
+        found["brings_in"] = names
     if details := invented_details(text, ground, usual):
         flags.append("invents-detail")
         found["details"] = details
@@ -250,7 +255,9 @@ def _contradicts(one: Rationale, row: Audited, task: Task) -> bool:
 def _generic(same: Sameness, ground: Ground) -> bool:
     if not ground.stems:
         return False
-    return same.own == 0 or (same.own <= _GENERIC_OWN and same.formula >= _GENERIC_FORMULA)
+    return any(
+        same.own <= own and same.formula >= share and same.telling <= telling for own, share, telling in _GENERIC
+    )
 
 
 def _usual(texts: Sequence[str]) -> frozenset[str]:

@@ -18,6 +18,8 @@ SLIPS = 0.25
 """Share of a string's letters that may be misread, joined or lost."""
 SHORT = 8
 """Strings with fewer letters are compared with whole words."""
+_JOINED = 5
+"""A short string of so many letters may be part of a word: OCR joins words."""
 _ALIKE = str.maketrans("авекмнорстухіјѕ", "abekmhopctyxijs")  # Cyrillic letters that OCR reads for Latin ones
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ELLIPSIS = re.compile(r"\.{2,}|…|\[\s*\.*\s*\]")
@@ -36,16 +38,20 @@ STOP = listed("stop")
 
 
 def fold(text: str) -> str:
-    """Case folded, compatibility forms resolved, Latin accents off; Cyrillic look-alikes in Latin words made Latin."""
+    """Case folded, compatibility forms resolved, Latin accents off; Cyrillic look-alikes in a Latin text made Latin."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     kept: list[str] = []
     for c in folded:
         if not (unicodedata.combining(c) and kept and "a" <= kept[-1] <= "z"):
             kept.append(c)
     folded = unicodedata.normalize("NFC", "".join(kept)).replace("’", "'").replace("‘", "'")
-    if not _LATIN.search(folded):
-        return folded
-    return re.sub(r"\w+", lambda m: m[0].translate(_ALIKE) if _LATIN.search(m[0]) else m[0], folded)
+    return re.sub(r"\w+", _latin, folded) if _LATIN.search(folded) else folded
+
+
+def _latin(match: re.Match[str]) -> str:
+    """A word with Latin letters, or made of nothing but look-alikes, in Latin letters."""
+    word, alike = match[0], match[0].translate(_ALIKE)
+    return alike if _LATIN.search(word) or alike.isascii() else word
 
 
 @lru_cache(maxsize=50_000)
@@ -103,7 +109,8 @@ def _part_in(part: str, text: str) -> bool:
     if not there:
         return False
     if len(wanted) < SHORT:
-        return _is_word(wanted, words(text))
+        several = len(words(part)) > 1 and wanted in there
+        return several or _is_word(wanted, words(text))
     if edits(wanted, there) <= allowed(len(wanted)):
         return True
     parts, tokens = words(part), words(text)
@@ -118,6 +125,8 @@ def _is_word(wanted: str, tokens: Sequence[str]) -> bool:
     """Whether a short string is a word of these, or two neighbours joined, or starts the same inflected word."""
     singles = [squeeze(token) for token in tokens]
     joined = [a + b for a, b in itertools.pairwise(singles)]
+    if len(wanted) >= _JOINED and any(wanted in token for token in singles):
+        return True
     if wanted in singles or wanted in joined or any(stem(wanted) == stem(one) for one in singles):
         return True
     room = allowed(len(wanted))

@@ -2,7 +2,8 @@
 
 A quotation is `found` (on the meme), `caption` (only in the machine's caption, which no reader sees), `misplaced`
 (the same, but given as text on the meme), `named` (the label in quotation marks), `alluded` (said to come from
-elsewhere: a play on a slogan, a line of a film) or `absent`.
+elsewhere: a play on a slogan, a line of a film), `meant` (a word or two that nothing says are the meme's: the "right"
+way) or `absent`.
 """
 
 from __future__ import annotations
@@ -22,18 +23,23 @@ _ELSEWHERE = re.compile(
     r"\b(?:(?:play|pun|twist|spin|riff|variation) (?:on|of)|parody of|parodies|parodying|"
     r"reference to|references|referencing|refers to|referring to|allud\w+ to|reminiscent of|inspired by|based on|"
     r"known as|well-known|popular|famous|iconic|common|catchphrase|slogan|saying|proverb|idiom|expression|nickname|"
-    r"stands? for|short for|acronym for|abbreviation of|misspelling of|instead of|rather than|resembles|similar to|"
+    r"stands? for|short for|replac\w+|declares?|declared|which means|"
+    r"meaning|associated with|quote by|acronym for|abbreviation of|misspelling of|instead of|rather than|resembles|"
+    r"similar to|"
     r"movie|film|tv show|song|video game|franchise|series|novel|book|quote from|line from|spell)\b"
 )
-_ON_MEME = re.compile(r"\b(?:text|words?|wording|phrase|headline|written|reads?|says?|sentence)\b")
+_ON_MEME = re.compile(r"\b(?:text|words?|wording|phrase|headline|written|reads?|says?|sentence|sign|caption)\b")
 _OF_CAPTION = re.compile(r"\b(?:captions?|image|picture|photo)\b")
+_IN_CAPTION = re.compile(r"[^.]{0,40}?\b(?:in|of|as|within) the (?:image |picture )?caption\b")
+_MEANT = 3
+"""Fewer words may stand in quotation marks for another reason than that they are quoted."""
 _REACH = 60
 """Characters before a quotation in which a cue says that it is from elsewhere."""
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A quotation and where it was found: `found`, `caption`, `misplaced`, `named`, `alluded` or `absent`."""
+    """A quotation and where it was found: `found`, `caption`, `misplaced`, `named`, `alluded`, `meant`, `absent`."""
 
     text: str
     where: str
@@ -51,15 +57,28 @@ def check_quotes(
     rationale: str, text: str, caption: str = "", tags: Sequence[str] = (), task: Task | None = None
 ) -> list[Quote]:
     """Every quotation of a rationale and where it comes from. `text` and `tags` are what is on the meme."""
-    return [Quote(its, _where(its, rationale[:at], text, caption, tags, task)) for its, at in quoted(rationale)]
+    found = []
+    for its, at in quoted(rationale):
+        before = re.split(r"[.!?]\s", rationale[:at].lower())[-1]
+        after = rationale[at + len(its) :].lower()
+        where = "found" if any(stands_in(its, one) for one in (text, *tags)) else ""
+        if not where and caption and stands_in(its, caption):
+            of_caption = _OF_CAPTION.search(before) or _IN_CAPTION.match(after)
+            where = "misplaced" if _ON_MEME.search(before) and not of_caption else "caption"
+        if not where and task and named_labels(its, task) and len(its.split()) <= 4:
+            where = "named"
+        if not where:
+            where = "alluded" if from_elsewhere(before) else "absent" if _claims(its, before) else "meant"
+        found.append(Quote(its, where))
+    return found
 
 
-def _where(its: str, before: str, text: str, caption: str, tags: Sequence[str], task: Task | None) -> str:
-    if stands_in(its, text) or any(stands_in(its, tag) for tag in tags):
-        return "found"
-    sentence = re.split(r"[.!?]\s", before.lower())[-1]
-    if caption and stands_in(its, caption):
-        return "misplaced" if _ON_MEME.search(sentence) and not _OF_CAPTION.search(sentence) else "caption"
-    if task and named_labels(its, task) and len(its.split()) <= 4:
-        return "named"
-    return "alluded" if _ELSEWHERE.search(sentence[-_REACH:]) else "absent"
+def _claims(its: str, before: str) -> bool:
+    """Whether a quotation pretends to be words of the meme: a word or two in quotation marks may be meant, not
+    quoted."""
+    return len(its.split()) >= _MEANT or bool(_ON_MEME.search(before[-_REACH:]))
+
+
+def from_elsewhere(before: str) -> bool:
+    """Whether the words just before a quotation or name, lower-case, say that it comes from outside the meme."""
+    return bool(_ELSEWHERE.search(before[-_REACH:]))

@@ -18,16 +18,23 @@ NEAR = 0.5
 """Share of runs of three words that two rationales have in common (Jaccard) to be near-duplicates."""
 FREQUENT = 0.1
 """Words in more than this share of the rationales tell nothing of one meme."""
+FEW = 0.05
+"""Words in at most this share of the rationales are said for a reason."""
 
 
 @dataclass(frozen=True)
 class Sameness:
-    """`twin` is the nearest earlier or later rationale's place (None without one), `formula` the share of words inside
-    formulas, `own` the number of different words it shares with its meme or caption that tell this meme from others."""
+    """`twin` is the place of the rationale most like it (None without one), `formula` the share of words inside
+    formulas.
+
+    `own` is the number of different words that it shares with its meme or caption and that tell this meme from others,
+    `telling` the number of its different words that few rationales have, wherever they come from.
+    """
 
     twin: int | None
     formula: float
     own: int
+    telling: int
 
 
 def sameness(rationales: Sequence[str], grounds: Sequence[Ground]) -> list[Sameness]:
@@ -44,8 +51,9 @@ def sameness(rationales: Sequence[str], grounds: Sequence[Ground]) -> list[Samen
     for row, (its, ground) in enumerate(zip(tokens, grounds, strict=True)):
         covered = {place + i for place, run in enumerate(runs[row]) if run in formulas for i in range(RUN)}
         stems = {stem(word): word for word in content_words(rationales[row])}
-        telling = sum(one in rare and ground.knows(word) for one, word in stems.items())
-        found.append(Sameness(twins[row], len(covered) / len(its) if its else 0.0, telling))
+        own = sum(one in rare and ground.knows(word) for one, word in stems.items())
+        telling = sum(known[one] <= max(1, FEW * len(rationales)) for one in stems)
+        found.append(Sameness(twins[row], len(covered) / len(its) if its else 0.0, own, telling))
     return found
 
 

@@ -2,7 +2,8 @@
 
 No tagger is needed. *Names*: those of `names.txt`, anywhere; and, where a rationale keeps capitals, its capitalised
 words. *Things*: those of `things.txt`, only where the rationale speaks of the picture, since elsewhere they are
-examples or consequences. Each line of the two lists says what else accounts for its words: who reads "Wuhan" may
+examples or consequences. What the words before say is an allusion (a popular film, a play on a slogan) is background
+knowledge, not an invention. Each line of the two lists says what else accounts for its words: who reads "Wuhan" may
 speak of China. *Details*: what a claim about the picture ("the image shows ...") says beyond what is known of it.
 """
 
@@ -15,13 +16,12 @@ from functools import cache
 from importlib.resources import files
 
 from memescope.rationales.matching import allowed, content_words, edits, fold, listed, squeeze, stem, words
+from memescope.rationales.quotes import from_elsewhere
 from memescope.rationales.rules import sentences_in
 
 _PICTURE = re.compile(
-    r"\b(?:image|picture|photo|photograph|visual|meme|background|gif|screenshot)s?\s(?:itself\s|also\s|further\s|caption\s)*"
-    r"(?:of|shows?|showing|depicts?|depicting|features?|featuring|contains?|containing|portrays?|portraying|displays?|"
-    r"displaying|includes?|with)\b|\b(?:depicted|shown|seen|pictured|visible|appears) in the (?:image|picture|photo)\b|"
-    r"\bin the (?:image|picture|photo)\b(?! caption)"
+    r"\b(?:image|picture|photo|photograph)s?\s(?:itself\s|also\s|further\s)*"
+    r"(?:of|shows?|showing|depicts?|depicting|features?|featuring|contains?|portrays?|displays?|includes?)\b"
 )
 _DENIED = re.compile(r"\b(?:not|no|nor|without|never|neither|any|rather than|instead of|such as|like|as if|if)\b|n't\b")
 _NEAR = 8
@@ -98,20 +98,25 @@ class Ground:
         return any(abs(len(one) - len(part)) <= room and edits(part, one, False) <= room for one in self._long)
 
 
-def unaccounted(rationale: str, ground: Ground) -> list[str]:
-    """The names, and the things in claims about the picture, that `ground` does not account for, in order of
-    sentences."""
+def unaccounted_names(rationale: str, ground: Ground) -> list[str]:
+    """The names in a rationale that `ground` does not account for, lower-case, in order of sentences."""
     found: dict[str, None] = {}
     for sentence in sentences_in(rationale):
-        small = fold(sentence)
-        found.update(dict.fromkeys(_absent("names", small, ground)))
-        if picture := _PICTURE.search(small):
-            found.update(dict.fromkeys(_absent("things", small[picture.start() :], ground)))
+        found.update(dict.fromkeys(_absent("names", fold(sentence), ground)))
         if sentence != sentence.lower():
             for match in _CAPITAL.finditer(sentence):
                 name = fold(re.sub(r"['’]s$", "", match[0]))
                 if name not in lexicon("names")[2] and not any(ground.knows(part) for part in words(name)):
                     found.setdefault(name)
+    return list(found)
+
+
+def unaccounted_things(rationale: str, ground: Ground) -> list[str]:
+    """The people and things that a rationale sees in the picture and `ground` does not account for, in order."""
+    found: dict[str, None] = {}
+    for sentence in sentences_in(fold(rationale)):
+        if picture := _PICTURE.search(sentence):
+            found.update(dict.fromkeys(_absent("things", sentence[picture.start() :], ground)))
     return list(found)
 
 
@@ -137,7 +142,7 @@ def _absent(name: str, sentence: str, ground: Ground) -> list[str]:
     absent = []
     for match in pattern.finditer(sentence):
         before = " ".join(sentence[: match.start()].split()[-_NEAR:])
-        if _DENIED.search(before):
+        if _DENIED.search(before) or (name == "names" and from_elsewhere(sentence[: match.start()])):
             continue
         if not any(ground.knows(one) for one in entries[places[match[0]]].grounds):
             absent.append(match[0])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import typer
 
+from memescope.verbs.rationales.audit import audit_command
 from memescope.verbs.rationales.generate import generate_command
 from memescope.verbs.rationales.imports import import_command
 from memescope.verbs.rationales.injection import injection_command
@@ -17,6 +18,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate_command,
     "import": import_command,
+    "audit": audit_command,
     "judge": judge_command,
     "injection": injection_command,
     "serve": serve_command,
