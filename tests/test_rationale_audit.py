@@ -77,14 +77,7 @@ def test_edits_by_hand() -> None:
     assert stem("masks") == stem("mask") == "mask"
 
 
-WORDS = ["river", "candle", "monday", "elephant", "window", "garden"] + [
-    "blanket",
-    "thunder",
-    "pencil",
-    "orange",
-    "market",
-    "kettle",
-]
+WORDS = "river candle monday elephant window garden blanket thunder pencil orange market kettle".split()  # noqa: SIM905
 
 
 @settings(max_examples=150, deadline=None)
@@ -299,18 +292,24 @@ def case() -> tuple[list[Meme], dict[str, Rationale]]:
     texts = {
         "fine": (
             "THE LADDER IS MINE",
-            "the text claims a ladder for the speaker, who jokes about neighbours and what they borrow in summer and "
-            "never bring back again.",
+            (
+                "the text claims a ladder for the speaker, who jokes about neighbours and what they borrow in summer "
+                "and never bring back again."
+            ),
         ),
         "bad": (
             "THE LADDER IS MINE TOO",
-            'the text says "burn the whole street down" and the image shows a soldier with a horse, so it is meant to '
-            "frighten everybody who lives nearby.",
+            (
+                'the text says "burn the whole street down" and the image shows a soldier with a horse, so it is '
+                "meant to frighten everybody who lives nearby."
+            ),
         ),
         "turned": (
             "lend me a saw",
-            "the meme asks for a saw in a friendly way among friends in the garden, and nobody is hurt, so overall it "
-            "is not harmful at all.",
+            (
+                "the meme asks for a saw in a friendly way among friends in the garden, and nobody is hurt, so "
+                "overall it is not harmful at all."
+            ),
         ),
         "short": ("ask me", "it is harmful."),
     }
