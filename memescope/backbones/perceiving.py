@@ -9,6 +9,7 @@ Transforms that need an encoder are here; OCR and inpainting are in `memescope.d
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,9 @@ class _OfPictures(Transform):
     def parameters(self) -> Mapping[str, Any]:
         return {"clean": self.clean}
 
+    @abstractmethod
     def _opened_version(self) -> str:
-        raise NotImplementedError
+        """The version of the model, which is open afterwards."""
 
     def open(self) -> None:
         self._opened_version()

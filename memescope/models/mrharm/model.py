@@ -9,6 +9,7 @@ labels of a task, `q` columns of answers, `m` learned places, `w` words of the v
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike
@@ -38,7 +39,7 @@ LORA = {"r": 16, "alpha": 32, "dropout": 0.05}
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-class MrHarm(PreTrainedModel):
+class MrHarm(PreTrainedModel, ABC):
     """A language model that looks at the picture through its `fusion`.
 
     `lm` is the language model as transformers has it; the picture encoder is frozen and belongs to the processor.
@@ -77,12 +78,13 @@ class MrHarm(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: layers of ours start as PyTorch starts them, as in the published code."""
 
+    @abstractmethod
     def _new_lm(self, config: Any) -> Any:
-        raise NotImplementedError
+        """The language model of a configuration, its weights random."""
 
+    @abstractmethod
     def _blocks(self) -> Sequence[nn.Module]:
         """The blocks of the language model that a picture can be fused behind."""
-        raise NotImplementedError
 
     def _adapt(self, lora: Mapping[str, Any]) -> None:
         """Low-rank adapters in the language model, which is frozen; what looks at the picture is trained in full."""
@@ -126,11 +128,11 @@ class MrHarm(PreTrainedModel):
         logits, wanted = self._learned(batch, labels, decoder_input_ids)
         return ModelOutput(loss=token_cross_entropy(logits, wanted, total=num_items_in_batch), logits=logits)
 
+    @abstractmethod
     def _learned(
         self, batch: Mapping[str, Any], labels: Tensor, decoder_input_ids: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Logits (m, w) at the places that are learned, and the tokens (m,) that are right there."""
-        raise NotImplementedError
 
     def _targets(self, answers: Tensor) -> dict[str, Tensor]:
         found, at = {}, 0
@@ -142,9 +144,9 @@ class MrHarm(PreTrainedModel):
 
     # reading
 
+    @abstractmethod
     def prefix(self, batch: Mapping[str, Any]) -> Prefix:
         """Prompts read, pictures seen: ready to be scored or gone on from."""
-        raise NotImplementedError
 
     def _look(self, visual: Tensor | None) -> Keys | None:
         """The picture's keys and values for every fused block, once for all calls."""

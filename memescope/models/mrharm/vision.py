@@ -8,6 +8,7 @@ Shape letters: `b` pictures, `v` visual tokens, `e` their width, `s` side in pix
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
@@ -56,7 +57,7 @@ class VisualEncoder(Protocol):
         ...
 
 
-class _Frozen:
+class _Frozen(ABC):
     """Fills in zeros for memes without a picture, which is how the model is told that there is none."""
 
     count: int
@@ -69,8 +70,9 @@ class _Frozen:
             tokens[there] = self._encode([open_picture(pictures[i]) for i in there])
         return tokens
 
+    @abstractmethod
     def _encode(self, pictures: list[Picture]) -> Tensor:
-        raise NotImplementedError
+        """float32 (b, v, e)."""
 
 
 class Grid(_Frozen):
