@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from memescope.backbones.hub import _readable, _transformers, _version
+from memescope.backbones.hub import content_version, load_transformers, readable
 from memescope.errors import UsageError
 from memescope.perception.pictures import Picture
 
@@ -26,8 +26,8 @@ class Captioner:
     """
 
     def __init__(self, name: str = CAPTIONER, device: str = "cpu") -> None:
-        transformers = _transformers(f"captioner {name!r}")
-        with _readable("captioner", name):
+        transformers = load_transformers(f"captioner {name!r}")
+        with readable("captioner", name):
             config = transformers.AutoConfig.from_pretrained(name)
             if config.model_type != "blip":
                 raise UsageError(
@@ -40,7 +40,7 @@ class Captioner:
             self._processor = transformers.AutoImageProcessor.from_pretrained(name)
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(name)
         self.name, self._device = name, device
-        self.version = _version(name, self._model.config)
+        self.version = content_version(name, self._model.config)
         self._model = self._model.to(device).eval()
 
     def captions(self, pictures: Sequence[Picture], most_tokens: int = MOST_TOKENS) -> list[str]:

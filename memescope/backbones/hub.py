@@ -32,8 +32,8 @@ class HubText(TextFeatures):
     """
 
     def __init__(self, name: str, device: str = "cpu") -> None:
-        transformers = _transformers(f"text encoder {name!r}")
-        with _readable("text encoder", name):
+        transformers = load_transformers(f"text encoder {name!r}")
+        with readable("text encoder", name):
             config = transformers.AutoConfig.from_pretrained(name)
             self._kind, tower = _tower(config, 0)
             tokenizer = transformers.AutoTokenizer.from_pretrained(name)
@@ -46,7 +46,7 @@ class HubText(TextFeatures):
         if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
             raise UsageError(f"text encoder {name!r}: a {config.model_type} model is not a plain encoder")
         self.name = name
-        self.version = _version(name, config)
+        self.version = content_version(name, config)
         self.dim = config.hidden_size
         self.max_tokens = _max_tokens(config, tokenizer)
         self._device = device
@@ -77,8 +77,8 @@ class HubVision(PictureFeatures):
     def __init__(self, name: str, device: str = "cpu") -> None:
         import torch
 
-        transformers = _transformers(f"vision encoder {name!r}")
-        with _readable("vision encoder", name):
+        transformers = load_transformers(f"vision encoder {name!r}")
+        with readable("vision encoder", name):
             config = transformers.AutoConfig.from_pretrained(name)
             self._kind, tower = _tower(config, 1)
             self._model = getattr(transformers, tower or "AutoModel").from_pretrained(
@@ -89,7 +89,7 @@ class HubVision(PictureFeatures):
         if not (isinstance(getattr(config, "patch_size", None), int) and isinstance(config.image_size, int)):
             raise UsageError(f"vision encoder {name!r}: a {config.model_type} model has no square grid of patches")
         self.name = name
-        self.version = _version(name, config)
+        self.version = content_version(name, config)
         self.dim = config.hidden_size
         self.size = config.image_size
         self.grid = config.image_size // config.patch_size
@@ -112,7 +112,7 @@ class HubVision(PictureFeatures):
         return patches.cpu().numpy(), pooled.cpu().numpy()
 
 
-def _transformers(what: str) -> Any:
+def load_transformers(what: str) -> Any:
     try:
         import torch  # noqa: F401
         import transformers
@@ -122,7 +122,7 @@ def _transformers(what: str) -> Any:
 
 
 @contextmanager
-def _readable(what: str, name: str) -> Iterator[None]:
+def readable(what: str, name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
@@ -149,7 +149,7 @@ def _max_tokens(config: Any, tokenizer: Any) -> int:
     return int(min(MAX_TOKENS, places, tokenizer.model_max_length))
 
 
-def _version(name: str, config: Any) -> str:
+def content_version(name: str, config: Any) -> str:
     """The hub commit, or for a folder the hash of its configuration and weights."""
     commit = getattr(config, "_commit_hash", None)
     if commit:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from memescope.backbones.catalogue import PULLABLE, pulled
-from memescope.backbones.hub import _readable, _transformers, _version
+from memescope.backbones.hub import content_version, load_transformers, readable
 from memescope.errors import MemescopeError, UsageError
 
 Kind = Literal["decoder", "seq2seq"]
@@ -38,11 +38,11 @@ def load_language_model(name: str = "smollm2-135m", layers: int | None = None, d
     `UsageError` for wrong arguments and `MemescopeError` for a model that is not there or cannot be read.
     """
     what = f"language model {name!r}"
-    transformers = _transformers(what)
+    transformers = load_transformers(what)
     if dtype not in DTYPES:
         raise UsageError(f"{what}: dtype {dtype!r} is none of {', '.join(DTYPES)}")
     folder = language_folder(name)
-    with _readable("language model", name):
+    with readable("language model", name):
         config = transformers.AutoConfig.from_pretrained(folder)
         kind = kind_of(config, name)
         keep_layers(config, layers, kind, name)
@@ -50,14 +50,14 @@ def load_language_model(name: str = "smollm2-135m", layers: int | None = None, d
         with Quiet():  # the layers left out are told as unexpected
             model = loader.from_pretrained(folder, config=config, use_safetensors=True, dtype=dtype)
         tokenizer = load_tokenizer(name)
-        version = _version(folder, model.config)
+        version = content_version(folder, model.config)
     return LanguageModel(name, version if layers is None else f"{version}/{layers}", kind, model.eval(), tokenizer)
 
 
 def load_tokenizer(name: str) -> Any:
     """The tokenizer of a language model by the same names; padding is set where it has none."""
-    transformers = _transformers(f"tokenizer of {name!r}")
-    with _readable("tokenizer of", name):
+    transformers = load_transformers(f"tokenizer of {name!r}")
+    with readable("tokenizer of", name):
         tokenizer = transformers.AutoTokenizer.from_pretrained(language_folder(name))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

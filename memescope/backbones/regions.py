@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from memescope.backbones.hub import _readable, _transformers, _version
+from memescope.backbones.hub import content_version, load_transformers, readable
 from memescope.backbones.load import load_vision_encoder
 from memescope.errors import MemescopeError, UsageError
 from memescope.perception.pictures import Picture
@@ -88,10 +88,10 @@ class Detr:
     """
 
     def __init__(self, name: str = "facebook/detr-resnet-50", device: str = "cpu") -> None:
-        transformers = _transformers(f"detector {name!r}")
+        transformers = load_transformers(f"detector {name!r}")
         # The branch exists for these two repositories; others hold what their main branch says.
         revision = DETR_REVISION if name in ("facebook/detr-resnet-50", "facebook/detr-resnet-101") else "main"
-        with _readable("detector", name):
+        with readable("detector", name):
             config = transformers.AutoConfig.from_pretrained(name, revision=revision)
             if config.model_type != "detr":
                 raise UsageError(f"detector {name!r}: a {config.model_type} model; expected a detr one")
@@ -102,7 +102,7 @@ class Detr:
             )
             self._processor = transformers.AutoImageProcessor.from_pretrained(name, revision=revision)
         self.name, self._device = name, device
-        self.version = _version(name, self._model.config)
+        self.version = content_version(name, self._model.config)
         self.dim = int(self._model.config.d_model)
         self._model = self._model.to(device).eval()
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from memescope.backbones import load_vision_encoder
 from memescope.backbones.base import squeeze
-from memescope.backbones.hub import _readable, _transformers, _version
+from memescope.backbones.hub import content_version, load_transformers, readable
 from memescope.backbones.language import Quiet
 from memescope.errors import UsageError
 from memescope.perception.pictures import Picture, open_picture
@@ -91,13 +91,13 @@ class Clip(_Frozen):
     """CLIP's [CLS] and patches as its last layer leaves them, before the final norm: 50 x 768 for ViT-B/32."""
 
     def __init__(self, name: str, settings: VisualSettings, device: str = "cpu") -> None:
-        transformers = _transformers(f"vision encoder {name!r}")
-        with _readable("vision encoder", name):
+        transformers = load_transformers(f"vision encoder {name!r}")
+        with readable("vision encoder", name):
             with Quiet():  # the text tower of a whole CLIP is told as unexpected
                 self._model = transformers.CLIPVisionModel.from_pretrained(name, use_safetensors=True, dtype="float32")
             processor = transformers.AutoImageProcessor.from_pretrained(name)
         config = self._model.config
-        self.name, self.version, self.settings = name, _version(name, config), settings
+        self.name, self.version, self.settings = name, content_version(name, config), settings
         self.width, self.size = config.hidden_size, config.image_size
         self.count = (config.image_size // config.patch_size) ** 2 + 1
         own = settings.statistics == "own"
@@ -134,8 +134,8 @@ def load_visual_encoder(name: str, settings: VisualSettings | None = None) -> Vi
     from memescope.backbones.packaged import VISION
 
     if name not in VISION:
-        transformers = _transformers(f"vision encoder {name!r}")
-        with _readable("vision encoder", name):
+        transformers = load_transformers(f"vision encoder {name!r}")
+        with readable("vision encoder", name):
             kind = transformers.AutoConfig.from_pretrained(name).model_type
         if kind in ("clip", "clip_vision_model"):
             return Clip(name, settings or VisualSettings())
