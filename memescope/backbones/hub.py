@@ -113,6 +113,7 @@ class HubVision(PictureFeatures):
 
 
 def load_transformers(what: str) -> Any:
+    """The package transformers; `MissingExtra` naming `what` needs it where it or PyTorch is absent."""
     try:
         import torch  # noqa: F401
         import transformers
@@ -123,6 +124,7 @@ def load_transformers(what: str) -> Any:
 
 @contextmanager
 def readable(what: str, name: str) -> Iterator[None]:
+    """Inside, what transformers raises for a model that is absent or broken becomes a `MemescopeError` that says so."""
     try:
         yield
     except (OSError, ValueError) as error:

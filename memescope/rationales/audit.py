@@ -223,13 +223,15 @@ def _check(
     if of_caption := [quote.text for quote in quotes if quote.where in ("caption", "misplaced")]:
         flags.append("quotes-caption")
         found["quotes_caption"] = of_caption
-    if things := unaccounted_things(text, ground):
+    # Of a picture that nobody has described nothing is known, so nothing said of it can be called invented.
+    described = bool(caption or _tags(meme))
+    if described and (things := unaccounted_things(text, ground)):
         flags.append("ungrounded")
         found["ungrounded"] = things
-    if names := unaccounted_names(text, ground):
+    if described and (names := unaccounted_names(text, ground)):
         flags.append("brings-in")
         found["brings_in"] = names
-    if details := invented_details(text, ground, usual):
+    if described and (details := invented_details(text, ground, usual)):
         flags.append("invents-detail")
         found["details"] = details
     if fault := broken_rule(text, RULES, meme_text=meme.text):
