@@ -133,6 +133,10 @@ def test_where_quotations_come_from() -> None:
     assert places('it is a play on the slogan "just do it now".') == ["alluded"]
     assert places('it may be "somewhat harmful" to some.') == ["named"]
     assert places('there is a "right" way to ask.') == ["meant"]
+    assert places('the sign in the picture reads "no ladders on sunday".') == ["unseen"]
+    assert places('the sign in the picture reads "no ladders on sunday".', caption="a sign.") == ["absent"]
+    assert places('Image_analysis: A sign.\nIt says "no ladders on sunday".') == ["absent"]
+    assert places('Image_analysis: A sign. It says "no ladders on sunday".') == ["unseen"]
     assert places("it tells of 'a whole new world of trouble'.") == ["absent"]
 
 

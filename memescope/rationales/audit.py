@@ -27,6 +27,7 @@ from memescope.rationales.matching import content_words, stem
 from memescope.rationales.naming import named_labels
 from memescope.rationales.necessity import Necessity, necessity
 from memescope.rationales.quotes import check_quotes
+from memescope.rationales.replies import read_label
 from memescope.rationales.rules import Rules, broken_rule, words_in
 from memescope.rationales.sameness import Sameness, sameness
 from memescope.rationales.store import Rationale
@@ -246,10 +247,11 @@ def _contradicts(one: Rationale, row: Audited, task: Task) -> bool:
     and words that are nearly always said for another label."""
     if not isinstance(row.label, str):
         return False
-    stated = one.parts.get("Prediction") or concluded(one.rationale, task)
+    predicted = read_label(str(one.parts.get("Prediction", "")), task.labels)
+    stated = predicted or concluded(one.rationale, task)
     if stated:
         row.found["concluded"] = stated
-        doubted = row.sufficiency is not None and row.sufficiency >= _DOUBTED and "Prediction" not in one.parts
+        doubted = row.sufficiency is not None and row.sufficiency >= _DOUBTED and not predicted
         return stated != row.label and not doubted
     return row.sufficiency is not None and row.sufficiency < _UNLIKELY
 

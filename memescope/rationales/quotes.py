@@ -3,7 +3,7 @@
 A quotation is `found` (on the meme), `caption` (only in the machine's caption, which no reader sees), `misplaced`
 (the same, but given as text on the meme), `named` (the label in quotation marks), `alluded` (said to come from
 elsewhere: a play on a slogan, a line of a film), `meant` (a word or two that nothing says are the meme's: the "right"
-way) or `absent`.
+way), `unseen` (said of a picture that nobody has described) or `absent`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _REACH = 60
 
 @dataclass(frozen=True)
 class Quote:
-    """A quotation and where it was found: `found`, `caption`, `misplaced`, `named`, `alluded`, `meant`, `absent`."""
+    """A quotation and where it was found: `found`, `caption`, `misplaced`, `named`, `alluded`, `meant`, `unseen`,
+    `absent`."""
 
     text: str
     where: str
@@ -67,10 +68,17 @@ def check_quotes(
             where = "misplaced" if _ON_MEME.search(before) and not of_caption else "caption"
         if not where and task and named_labels(its, task) and len(its.split()) <= 4:
             where = "named"
+        if not where and not caption and (_OF_CAPTION.search(before) or _in_picture(rationale[:at])):
+            where = "unseen"
         if not where:
             where = "alluded" if from_elsewhere(before) else "absent" if _claims(its, before) else "meant"
         found.append(Quote(its, where))
     return found
+
+
+def _in_picture(before: str) -> bool:
+    """Whether a chain is in the part that reads the picture."""
+    return before.rsplit("\n", 1)[-1].startswith("Image_analysis")
 
 
 def _claims(its: str, before: str) -> bool:
