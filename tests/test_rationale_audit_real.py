@@ -58,7 +58,7 @@ def test_how_many_of_all_rationales_name_quote_and_invent(case: Case) -> None:
     assert counted == {
         "names-label": 3147,
         "names-degree": 971,
-        "quotes-caption": 320,
+        "quotes-caption": 321,
         "ungrounded": 16,
         "brings-in": 12,
         "misquotes": 8,

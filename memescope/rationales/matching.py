@@ -125,7 +125,7 @@ def _is_word(wanted: str, tokens: Sequence[str]) -> bool:
     """Whether a short string is a word of these, or two neighbours joined, or starts the same inflected word."""
     singles = [squeeze(token) for token in tokens]
     joined = [a + b for a, b in itertools.pairwise(singles)]
-    if len(wanted) >= _JOINED and any(wanted in token for token in singles):
+    if len(wanted) >= _JOINED and any(edits(wanted, token) <= (len(wanted) > _JOINED) for token in singles):
         return True
     if wanted in singles or wanted in joined or any(stem(wanted) == stem(one) for one in singles):
         return True

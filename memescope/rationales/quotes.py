@@ -23,14 +23,14 @@ _ELSEWHERE = re.compile(
     r"\b(?:(?:play|pun|twist|spin|riff|variation) (?:on|of)|parody of|parodies|parodying|"
     r"reference to|references|referencing|refers to|referring to|allud\w+ to|reminiscent of|inspired by|based on|"
     r"known as|well-known|popular|famous|iconic|common|catchphrase|slogan|saying|proverb|idiom|expression|nickname|"
-    r"stands? for|short for|replac\w+|declares?|declared|which means|"
-    r"meaning|associated with|quote by|acronym for|abbreviation of|misspelling of|instead of|rather than|resembles|"
-    r"similar to|"
-    r"movie|film|tv show|song|video game|franchise|series|novel|book|quote from|line from|spell)\b"
+    r"stands? for|short for|replac\w+|declares?|declared|which means|meaning|associated with|quote by|acronym for|"
+    r"abbreviation of|misspelling of|misspelled|version of|in place of|mentality|instead of|rather than|resembles|"
+    r"similar to|movie|film|tv show|song|video game|franchise|series|novel|book|quote from|line from|spell)\b"
 )
 _ON_MEME = re.compile(r"\b(?:text|words?|wording|phrase|headline|written|reads?|says?|sentence|sign|caption)\b")
 _OF_CAPTION = re.compile(r"\b(?:captions?|image|picture|photo)\b")
 _IN_CAPTION = re.compile(r"[^.]{0,40}?\b(?:in|of|as|within) the (?:image |picture )?caption\b")
+_SAID = re.compile(r"\b(?:text|words?|phrase|headline|written|reads?|reading|says?|saying|sign)\W+(?:\w+\W+){0,2}$")
 _MEANT = 3
 """Fewer words may stand in quotation marks for another reason than that they are quoted."""
 _REACH = 60
@@ -65,7 +65,8 @@ def check_quotes(
         where = "found" if any(stands_in(its, one) for one in (text, *tags)) else ""
         if not where and caption and stands_in(its, caption):
             of_caption = _OF_CAPTION.search(before) or _IN_CAPTION.match(after)
-            where = "misplaced" if _ON_MEME.search(before) and not of_caption else "caption"
+            pretends = _ON_MEME.search(before) and not of_caption and not from_elsewhere(before)
+            where = "misplaced" if pretends else "caption"
         if not where and task and named_labels(its, task) and len(its.split()) <= 4:
             where = "named"
         if not where and not caption and (_OF_CAPTION.search(before) or _in_picture(rationale[:at])):
@@ -84,7 +85,7 @@ def _in_picture(before: str) -> bool:
 def _claims(its: str, before: str) -> bool:
     """Whether a quotation pretends to be words of the meme: a word or two in quotation marks may be meant, not
     quoted."""
-    return len(its.split()) >= _MEANT or bool(_ON_MEME.search(before[-_REACH:]))
+    return len(its.split()) >= _MEANT or (len(squeeze(its)) > _MEANT and bool(_SAID.search(before)))
 
 
 def from_elsewhere(before: str) -> bool:
