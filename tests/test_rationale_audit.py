@@ -24,7 +24,7 @@ from memescope.rationales.necessity import cited_words, necessity
 from memescope.rationales.quotes import check_quotes, quoted
 from memescope.rationales.sameness import sameness
 from memescope.rationales.store import Rationale, load_rationales, save
-from memescope.rationales.sufficiency import mask_label, sufficiency
+from memescope.rationales.sufficiency import mask_label, silent_sentences, sufficiency
 from memescope.rationales.things import Ground, invented_details, unaccounted_names, unaccounted_things
 from memescope.rationales.verdicts import concluded, degree_words
 from memescope.taxonomy import load_taxonomy
@@ -224,6 +224,13 @@ def test_masking_takes_the_label_with_what_grades_it() -> None:
     )
 
 
+def test_silent_sentences_name_no_label() -> None:
+    assert (
+        silent_sentences("It mocks nurses. It is not harmful. Nobody laughs.", HARMFUL)
+        == "It mocks nurses. Nobody laughs."
+    )
+
+
 def test_sufficiency_reads_what_is_there_and_nothing_else() -> None:
     rng = random.Random(1)
     labels = ["harmful" if i % 2 else "not-harmful" for i in range(120)]
@@ -242,6 +249,7 @@ def test_sufficiency_reads_what_is_there_and_nothing_else() -> None:
     named = sufficiency(only_named, noise, labels, HARMFUL, np.arange(120))
     assert named is not None
     assert named.figures["rationale"]["auroc"].value == 1.0
+    assert named.figures["silent"]["auroc"].value < 0.6  # no sentence is left, only the rates of other folds
     assert named.figures["masked"]["auroc"].value < 0.7  # nothing is left once the label's words are gone
     assert sufficiency(tells[:20], noise[:20], labels[:20], HARMFUL, np.arange(20)) is None
     # one group: no fold can learn from another, so nothing is known of any row

@@ -21,7 +21,7 @@ WORST = 30
 """Rationales shown on the page."""
 _EXCERPT = 300
 _SUFFICIENCY = """How well the label is read, out of fold, from the rationale, from the rationale without the words that
-name the label, and from the meme's text.
+name the label (masked), without the sentences that have such a word (silent), and from the meme's text.
 """
 _NECESSITY = """How far the answer of {model} moves (log-odds) without the words of the text that a rationale cites,
 against as many random ones; {rows} rationales cite some, not all.

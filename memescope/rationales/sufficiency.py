@@ -1,9 +1,9 @@
 """Does a rationale tell its label to a reader who sees nothing else? TF-IDF of words and pairs, logistic regression.
 
-Read out of fold: a rationale is judged by a classifier that saw neither it nor one of the same meme. Three readings
-beside each other: the rationale as written; without the words that name the label (and what grades or denies them
-directly); and the meme's own text, for what the label owes to the meme. Sufficiency as in DeYoung et al., ERASER, ACL
-2020, asked of free text.
+Read out of fold: a rationale is judged by a classifier that saw neither it nor one of the same meme. Four readings
+beside each other: `rationale` as written; `masked`, without the words that name the label (and what grades or denies
+them directly); `silent`, without the sentences that have such a word; and the meme's own `text`, for what the label
+owes to the meme. Sufficiency as in DeYoung et al., ERASER, ACL 2020, asked of free text.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from memescope.evaluation.intervals import Comparison, Figure, compare, distribu
 from memescope.evaluation.linear import Choice, fit_predict
 from memescope.evaluation.metrics import Scored, label_indices
 from memescope.rationales.naming import named_labels
+from memescope.rationales.rules import sentences_in
 from memescope.taxonomy.tasks import Task
 
 FOLDS = 5
 FEWEST = 50
 """With fewer labelled rationales there is nothing to learn from."""
-READINGS = ("rationale", "masked", "text")
 _C = 3.0  # of the TF-IDF floor of `eval`, fixed: a choice within each fold would cost ten times as much
 _SHOWN = ("auroc", "macro_f1", "accuracy")
 _GRADE = r"(?:(?:not|very|somewhat|slightly|partially|moderately|highly|extremely|potentially|more|less|most)\s+)*"
@@ -51,6 +51,11 @@ def mask_label(text: str, task: Task) -> str:
     return text
 
 
+def silent_sentences(text: str, task: Task) -> str:
+    """The sentences of a text that name no label."""
+    return " ".join(sentence for sentence in sentences_in(text) if not named_labels(sentence, task))
+
+
 def sufficiency(
     rationales: Sequence[str],
     texts: Sequence[str],
@@ -72,6 +77,7 @@ def sufficiency(
     readings = {
         "rationale": [rationales[i] for i in rows],
         "masked": [mask_label(rationales[i], task) for i in rows],
+        "silent": [silent_sentences(rationales[i], task) for i in rows],
         "text": [texts[i] for i in rows],
     }
     systems = {name: _read(some, truth, task, fold) for name, some in readings.items()}
