@@ -14,7 +14,7 @@ VERBS = {
     "data": "bring in, check, look at and export meme datasets; draw harmless memes",
     "models": "which models and backbones there are; fetch one",
     "train": "train a model from a recipe",
-    "rationales": "reasons for labels: written by a teacher, checked, judged",
+    "rationales": "reasons for labels: written by a teacher, audited, judged",
     "eval": "measure a model on a prepared set, beside simple baselines",
     "table": "draw a table of results, or run the rows it lacks",
     "explain": "show what an answer rests on, drawn on the meme",
