@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from memescope.rationales.prompts import load_prompt
 from memescope.rationales.retrying import Passing, Stop, TeacherError, from_status, retry_after, wait_seconds
 from memescope.rationales.store import Failure, Rationale
 from memescope.rationales.teacher import Decoding, Teacher
+from memescope.rationales.waiting import wait_for
 from tests.teacher_server import GOOD, FaultyServer, completion
 
 pytest.importorskip("openai", reason="needs the extra 'teacher'")
@@ -67,7 +69,7 @@ def ask(its: Teacher, messages: list[dict] = HELLO):
         async with its:
             return await its.complete(messages, Decoding(0.0, 16))
 
-    return asyncio.run(once())
+    return wait_for(once())
 
 
 # Where text may go.
@@ -334,9 +336,9 @@ def test_abilities_count_when_they_were_seen_to_work() -> None:
             async with teacher(server) as its:
                 return await its.connect()
 
-        assert asyncio.run(abilities(able)).schema
-        assert not asyncio.run(abilities(unable)).schema
-        assert not asyncio.run(abilities(deaf)).schema
+        assert wait_for(abilities(able)).schema
+        assert not wait_for(abilities(unable)).schema
+        assert not wait_for(abilities(deaf)).schema
 
 
 def test_a_schema_is_sent_where_it_works_and_the_form_is_spelled_out_where_not() -> None:
@@ -371,7 +373,7 @@ def test_newer_models_get_the_limit_under_the_name_they_know() -> None:
                 its._send = send  # type: ignore[method-assign]
                 return await its.connect(), sent
 
-        abilities, sent = asyncio.run(connected())
+        abilities, sent = wait_for(connected())
     assert first
     assert (abilities.limit, abilities.temperature) == ("max_completion_tokens", False)
     assert all("max_completion_tokens" in options for options in sent[2:])
@@ -536,3 +538,30 @@ def test_500_memes_under_every_fault_killed_twice(tmp_path: Path) -> None:
         again = subprocess.run([*command, "--json"], env=env, check=True, capture_output=True, text=True)
         assert len([one for one in server.log[before:] if one.what != "probe"]) <= 3 * len(failures)
         assert json.loads(again.stdout)["rationales"] >= len(rationales)
+
+
+def in_a_thread(work):
+    """`work` in a loop of its own, whatever runs in this thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work()).result()
+
+
+def test_work_is_waited_for_where_a_loop_runs_already() -> None:
+    async def doubled(value: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * value
+
+    async def notebook() -> int:
+        return wait_for(doubled(21))
+
+    assert wait_for(doubled(4)) == 8
+    assert in_a_thread(notebook) == 42
+
+    async def broken() -> None:
+        raise ValueError("as it was raised")
+
+    async def notebook_with_an_error() -> None:
+        wait_for(broken())
+
+    with pytest.raises(ValueError, match="as it was raised"):
+        in_a_thread(notebook_with_an_error)

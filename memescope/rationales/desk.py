@@ -21,6 +21,7 @@ from memescope.rationales.prompts import Prompt, Subject, fill, messages
 from memescope.rationales.replies import schema_of
 from memescope.rationales.retrying import Stop
 from memescope.rationales.teacher import Abilities, Decoding, Teacher
+from memescope.rationales.waiting import wait_for
 
 VERSION = 1
 """Of what an entry of the cache holds."""
@@ -185,7 +186,7 @@ def at_desk(
             return await _each(items, work, concurrency, lambda done: progress(done, len(items)))
 
     try:
-        found = asyncio.run(run())
+        found = wait_for(run())
     except BaseExceptionGroup as group:  # one error that no item can answer for, out of the group of workers
         raise group.exceptions[0] from None
     if desk.stopped and not desk.asked and not desk.kept:
