@@ -34,7 +34,7 @@ KINDS = {
     "left-out": "a row that the way of reading the dataset leaves out by rule",
 }
 """Every kind of problem and what it means."""
-BY_RULE = frozenset({"left-out"})
+BY_RULE = frozenset({"left-out", "empty-text"})
 """Kinds that are no defect of the files: counted like the others, but `strict` does not stop at them."""
 
 

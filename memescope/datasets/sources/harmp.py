@@ -20,6 +20,7 @@ _CARD = Card(
     warning="insults aimed at US politicians, parties and minorities",
     verified="real-file",
     flaws=(
+        "V0's train and val files were not at hand: their reader was checked on rows of our own",
         (
             "V0, used by most papers up to 2023, is contaminated: of 319 test memes 228 stand in train, and its "
             "3,020 train rows are 1,531 memes; use V1"
