@@ -20,9 +20,10 @@ from memescope.datasets import checking, has_split, read_split, split_hash, spli
 from memescope.datasets.checking import check_pictures
 from memescope.datasets.opening import open_memes
 from memescope.datasets.prepare import prepare
-from memescope.datasets.splitting import assign_splits, normal_text
+from memescope.datasets.splitting import assign_splits
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.perception.cleaning import letters
 
 
 def _pictures(folder: Path, names: Iterable[str], side: int = 8) -> None:
@@ -279,8 +280,8 @@ def test_the_same_text_or_picture_is_never_in_two_splits(rows: list[tuple[str, i
     by_key: dict[str, set[str | None]] = {}
     for meme in memes:
         by_key.setdefault(str(meme.image), set()).add(meme.split)
-        if normal_text(meme.text):
-            by_key.setdefault(normal_text(meme.text), set()).add(meme.split)
+        if letters(meme.text):
+            by_key.setdefault(letters(meme.text), set()).add(meme.split)
     assert all(len(splits) == 1 for splits in by_key.values())
     again = [Meme(image=meme.image, text=meme.text, id=meme.id, source="s") for meme in reversed(memes)]
     assign_splits(again, digests)

@@ -191,7 +191,7 @@ def test_columns_are_recognised_or_named(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "data.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UsageError, match="neither a picture nor a text among the columns a, b"):
+    with pytest.raises(UsageError, match="neither a picture nor a text among the columns 'a', 'b'"):
         prepare([folder], tmp_path / "out")
     prepare([folder], tmp_path / "out", columns=[("text", "b")])
     assert next(m for s in splits_of(tmp_path / "out") for m in read_split(tmp_path / "out", s)).text == "2"

@@ -24,8 +24,9 @@ from memescope.curation.fingerprints import FilePrint, Fingerprints, fingerprint
 from memescope.curation.hashes import fingerprint
 from memescope.curation.neighbours import RADIUS, near_pairs
 from memescope.curation.pairs import LEAKS, Entry, find_pairs
-from memescope.curation.sametext import letter_groups, letters
+from memescope.curation.sametext import letter_groups
 from memescope.meme import Meme
+from memescope.perception.cleaning import letters
 from memescope.perception.pictures import Picture
 
 if TYPE_CHECKING:

@@ -35,8 +35,9 @@ from memescope.curation.hashes import MIN_QUALITY, Fingerprint
 from memescope.curation.identity import PARALLEL, Progress
 from memescope.curation.neartext import near_texts
 from memescope.curation.neighbours import near_pairs
-from memescope.curation.sametext import compare, letter_groups, letters
+from memescope.curation.sametext import compare, letter_groups
 from memescope.meme import Meme
+from memescope.perception.cleaning import letters
 
 Class = Literal["exact", "re-encoded", "parallel", "template", "same-text", "text-only"]
 CLASSES: tuple[Class, ...] = get_args(Class)

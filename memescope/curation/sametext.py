@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Literal
+
+from memescope.perception.cleaning import letters
 
 SAME, DOUBTFUL = 0.6, 0.25
 """Least share of the shorter text's letter groups that the longer one has, for texts that are the same, or might be the
@@ -13,13 +14,6 @@ FEWEST = 6
 """With fewer groups than this, texts tell nothing unless they are equal."""
 
 TextRelation = Literal["same", "doubtful", "other", "unknown"]
-
-
-def letters(text: str) -> str:
-    """Letters and digits alone, case folded and in one normal form."""
-    # Marks stay: in Hindi or Arabic they are the vowels.
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c for c in folded if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc"))
 
 
 def letter_groups(text: str) -> frozenset[str]:

@@ -50,8 +50,8 @@ class OwnData:
         columns = recognise_columns(names, self.chosen, mapped)
         if "image" not in columns.named and "text" not in columns.named:
             raise UsageError(
-                f"{self.path}: neither a picture nor a text among the columns {', '.join(names)}; name them: "
-                "--column image=NAME --column text=NAME"
+                f"{self.path}: neither a picture nor a text among the columns {', '.join(map(repr, names))}; "
+                "name them: --column image=NAME --column text=NAME"
             )
         columns.separators = self.given.separators if self.given else {}
         return columns

@@ -7,12 +7,12 @@ group's hash is that of the smallest of its keys; where it falls between 0 and 1
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.perception.cleaning import letters
 
 RATIO = (0.7, 0.1, 0.2)
 CONTENT = "content"
@@ -50,14 +50,8 @@ def assign_splits(
         meme.split = _split(root(mine[0]), ratio)
 
 
-def normal_text(text: str) -> str:
-    """Letters, digits and vowel signs alone, case folded and in one normal form; empty for a text without any."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c for c in folded if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc"))
-
-
 def _keys(meme: Meme, digests: Mapping[Path, str]) -> list[str]:
-    text = normal_text(meme.text)
+    text = letters(meme.text)
     picture = digests.get(meme.image, "") if isinstance(meme.image, Path) else ""
     keys = [_digest(kind, value) for kind, value in (("text", text), ("picture", picture)) if value]
     return keys or [_digest("id", f"{meme.source} {meme.id}")]

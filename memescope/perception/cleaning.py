@@ -146,3 +146,10 @@ def _few_marks(text: str) -> str:
         if run <= _MOST_MARKS:
             kept.append(character)
     return "".join(kept)
+
+
+def letters(text: str) -> str:
+    """Letters and digits alone, case folded and in one normal form."""
+    # Marks stay: in Hindi or Arabic they are the vowels.
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(c for c in folded if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc"))
