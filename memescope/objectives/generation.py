@@ -35,8 +35,14 @@ def token_cross_entropy(
     """
     from torch.nn.functional import cross_entropy
 
-    scores = logits.reshape(-1, logits.shape[-1])
-    scores = scores if scores.dtype.itemsize == 8 else scores.float()
-    flat = labels.reshape(-1)
-    loss = cross_entropy(scores, flat, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")
+    from memescope.objectives.vocabulary import summed_cross_entropy
+
+    scores, flat = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+    if smoothing or scores.is_cuda:
+        scores = scores if scores.dtype.itemsize == 8 else scores.float()
+        loss = cross_entropy(scores, flat, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")
+    else:
+        learned = flat != IGNORED
+        every = bool(learned.all())
+        loss = summed_cross_entropy(scores if every else scores[learned], flat if every else flat[learned])
     return loss / (total if total is not None else (flat != IGNORED).sum().clamp(min=1))

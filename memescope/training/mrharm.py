@@ -87,6 +87,9 @@ class MrHarmLearner:
             precision="bfloat16" if recipe.train.precision == "bf16" else "float32",
             **{name: value for name, value in sizes.items() if value is not None},
         )
+        if not torch.cuda.is_available():
+            # on a CPU, at the length of memes, torch's fused attention is slower backward than the plain products
+            self.model.lm.set_attn_implementation("eager")
         config = self.model.config
         self.tasks = tuple(recipe.data.tasks)
         self.version = f"{CODE_VERSION} {config.language_version} {config.vision_version}"

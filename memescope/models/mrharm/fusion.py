@@ -49,13 +49,16 @@ class CrossAttention(nn.Module):
     def forward(self, hidden: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """What is added to hidden states (b, t, d)."""
         asked = self._split(self.q(hidden))
-        found = nn.functional.scaled_dot_product_attention(asked, keys, values)
+        found = self._weights(asked, keys) @ values
         return self.out(found.transpose(1, 2).flatten(2))
 
     def weights(self, hidden: Tensor, keys: Tensor) -> Tensor:
         """Where each token looks: (b, h, t, v), sums to 1 over v."""
-        asked = self._split(self.q(hidden))
-        return (asked @ keys.transpose(-1, -2) / math.sqrt(asked.shape[-1])).softmax(-1)
+        return self._weights(self._split(self.q(hidden)), keys)
+
+    def _weights(self, asked: Tensor, keys: Tensor) -> Tensor:
+        # Written out: with some dozens of visual tokens torch's fused kernel is the slower one on a CPU, backward most.
+        return (asked @ keys.transpose(-1, -2) / math.sqrt(asked.shape[-1])).softmax(-1).to(asked.dtype)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

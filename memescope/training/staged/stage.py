@@ -17,6 +17,7 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,9 +34,13 @@ from memescope.evaluation.metrics import Scored, figures, scored
 from memescope.meme import Meme, Reading
 from memescope.taxonomy import load_taxonomy
 from memescope.training.run import Progress, put
+from memescope.training.staged.heap import keep_freed_memory
 from memescope.training.staged.recipe import Objective, Stage, StagedTraining
 from memescope.training.staged.sampling import LengthBuckets
+from memescope.training.staged.tricks import Averager, EarlyEnd, Tricks, decayed
 
+PLAIN = Tricks()
+"""Training as its stage says, with nothing added."""
 LOWER = frozenset({"loss"})
 """Selection figures of which the lowest is best."""
 
@@ -140,20 +145,55 @@ class _StageTrainer(Trainer):
         train: Sequence[Meme],
         val: Sequence[Meme],
         best: _Best,
+        tricks: Tricks,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._learner, self._stage, self._best = learner, stage, best
+        self._learner, self._stage, self._best, self._tricks = learner, stage, best, tricks
         self._memes, self._val = train, val
+        self._average = Averager(learner.model, tricks) if tricks.average else None
+        if self._average is not None:
+            self.add_callback(self._average)
+        if tricks.patience:
+            self.add_callback(EarlyEnd(tricks.patience))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthBuckets:
         lengths = [self._learner.length(meme, self._stage.objective) for meme in self._memes]
         return LengthBuckets(lengths, self._stage.batch_size * self._stage.accumulate, self.args.seed)
 
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        if self._tricks.groups is not None and self.optimizer is None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = kind(self._tricks.groups(self.args.learning_rate), **options)
+        found: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
+        return found
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self._tricks.gamma is not None and self.lr_scheduler is None:
+            stage = self._stage
+            steps = math.ceil(math.ceil(len(self._memes) / stage.batch_size) / stage.accumulate)
+            self.lr_scheduler = decayed(optimizer or self.optimizer, self._tricks.gamma, steps)
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        super()._save_checkpoint(*args, **kwargs)
+        if self._average is not None:
+            self._average.save(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+    def resume(self, checkpoint: str | None) -> None:
+        """Train, from a checkpoint where there is one."""
+        if checkpoint is not None and self._average is not None:
+            self._average.load(Path(checkpoint))
+        self.train(resume_from_checkpoint=checkpoint)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        with self._average.swapped() if self._average is not None else nullcontext():
+            return self._look(*args, **kwargs)
+
+    def _look(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         metrics: dict[str, float] = super().evaluate(*args, **kwargs)
         found = {"loss": metrics["eval_loss"]}
-        if self._stage.objective != "rationale":
+        if self._stage.objective in ("label", "both"):
             self._learner.model.eval()
             found |= mean_figures(self._learner.answer(self._val), self._val, self._learner.tasks)
             self.log({f"eval_{name}": value for name, value in found.items() if name != "loss"})
@@ -169,6 +209,7 @@ def run_stage(
     settings: StagedTraining,
     folder: Path,
     report: Progress,
+    tricks: Tricks = PLAIN,
 ) -> dict[str, Any]:
     """Train one stage in `folder`, or take it from there when it is done; `learner` then has the chosen weights.
 
@@ -176,7 +217,7 @@ def run_stage(
     """
     done = folder / "done.json"
     if not done.is_file():
-        _train(learner, stage, train, val, settings, folder, report)
+        _train(learner, stage, train, val, settings, folder, report, tricks)
         history = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
         chosen = json.loads((folder / "best.json").read_text("utf-8"))
         evaluations = [entry for entry in history if any(key.startswith("eval_") for key in entry)]
@@ -196,8 +237,12 @@ def _train(
     settings: StagedTraining,
     folder: Path,
     report: Progress,
+    tricks: Tricks,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    on_cpu = not torch.cuda.is_available()
+    if on_cpu:
+        keep_freed_memory()
     transformers.utils.logging.disable_progress_bar()
     steps = math.ceil(math.ceil(len(train) / stage.batch_size) / stage.accumulate)
     total = settings.max_steps or math.ceil(steps * stage.epochs)
@@ -214,7 +259,8 @@ def _train(
         lr_scheduler_type=kinds[stage.schedule],
         seed=settings.seed,
         bf16=settings.precision == "bf16",
-        use_cpu=not torch.cuda.is_available(),
+        optim="adamw_torch_fused",
+        use_cpu=on_cpu,
         eval_strategy="steps" if total < steps else "epoch",
         eval_steps=total,
         save_strategy="no",
@@ -232,6 +278,7 @@ def _train(
         train,
         val,
         _Best(folder, stage.select, learner),
+        tricks,
         model=learner.model,
         args=arguments,
         train_dataset=_Memes(train),
@@ -240,8 +287,8 @@ def _train(
         callbacks=[_Watch(stage.name, settings.minutes, steps, folder / "log.jsonl", report)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
-    if not any(entry["step"] == total for entry in trainer.state.log_history if "eval_loss" in entry):
+    trainer.resume(get_last_checkpoint(str(folder)))
+    if not any(entry["step"] == trainer.state.global_step for entry in trainer.state.log_history if "eval_loss" in entry):
         # A stage that ends between two epochs has not been looked at since.
         trainer.evaluate()
         put(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trainer.state.log_history).encode())
