@@ -93,7 +93,8 @@ def at_sparsity(rows: Vectors, columns: Vectors, share: float, block: int) -> tu
         found = list(above(rows, columns, start, block))
         if sum(len(one.flat) for one in found) >= wanted:
             cut = _cut(found, wanted, rows, columns)
-            return cut, [one.over(cut, rows, columns) for one in found]
+            kept = [one.over(cut, rows, columns) for one in found]
+            return cut, [one for one in kept if len(one.flat)]
         generous *= 2
 
 
