@@ -100,11 +100,12 @@ def build(
       error of the share.
     - `sparsity` s, 0 <= s <= 1: as many edges as leave a share s of the pairs without one; counted, not estimated.
       Where equal cosines forbid that many, fewer.
-    - `top_k`: each meme receives from its k nearest, which is not symmetric. Of equally near ones the first.
+    - `top_k`: each meme receives from its k nearest, which is not symmetric. Of equally near ones the first (of more
+      than 16 of them, any). Vectors of length zero are near to nothing.
 
     A graph by threshold is symmetric, unless `against` is given. To answer memes, give `threshold` or `top_k` with
-    `against`: the other two depend on the whole batch. Vectors of length zero (no picture, no text) are at cosine 0 to
-    all. Raises `UsageError` for anything else.
+    `against`: the other two depend on the whole batch. Vectors of length zero (no picture, no text) are
+    at cosine 0 to all. Raises `UsageError` for anything else.
     """
     given = {"threshold": threshold, "quantile": quantile, "sparsity": sparsity, "top_k": top_k}
     asked = [name for name, value in given.items() if value is not None]
@@ -141,8 +142,7 @@ def _graph(
 def _nearest(rows: Vectors, columns: Vectors, top_k: int, block: int) -> Graph:
     if top_k < 1:
         raise UsageError(f"graph: expected top_k of 1 or more, found {top_k}")
-    k = max(0, min(top_k, columns.count - (rows is columns)))
-    numbers, cosines = nearest(rows, columns, k, block)
-    indptr = torch.from_numpy(np.arange(rows.count + 1, dtype=np.int64) * k)
-    indices, weights = torch.from_numpy(numbers.ravel()), torch.from_numpy(cosines.ravel())
-    return Graph(indptr, indices, weights, columns.count, rows is not columns, None)
+    counts, numbers, cosines = nearest(rows, columns, top_k, block)
+    indptr = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+    arrays = indptr, torch.from_numpy(numbers), torch.from_numpy(cosines)
+    return Graph(*arrays, columns.count, rows is not columns, None)

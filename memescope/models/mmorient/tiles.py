@@ -24,6 +24,7 @@ DOUBT = 1e-5
 was measured (widths to 2048)."""
 SPARE = 16
 """Nearest ones looked at again in float64 beyond those asked for."""
+_NOT = -2.0
 _AT_ONCE = 1 << 22
 """Numbers in one float64 computation: 32 MB."""
 
@@ -162,22 +163,24 @@ def _put(
     cursor[first : first + len(counts)] += counts
 
 
-def nearest(rows: Vectors, columns: Vectors, k: int, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's `k` nearest columns, itself left out: ascending numbers (n, k) int64 and cosines (n, k) float32.
+def nearest(rows: Vectors, columns: Vectors, k: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each row's `k` nearest columns, ascending: how many (n,), their numbers (e,) int64 and cosines (e,) float32.
 
-    The order is decided in float64 among `SPARE` more than asked for; of equals the first columns.
+    Fewer where there are fewer. No row is its own, and vectors of length zero are near to nothing. The order is decided
+    in float64 among `SPARE` more than asked for; of equals the first columns.
     """
     same = rows is columns
     wanted = min(k + SPARE + same, columns.count)
-    numbers, cosines = np.empty((rows.count, k), np.int64), np.empty((rows.count, k), np.float32)
+    nothing = torch.from_numpy(np.flatnonzero(~columns.unit.numpy().any(axis=1)))
+    counts, numbers, cosines = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     for top in range(0, rows.count, block):
         part = rows.unit[top : top + block]
         best, where = torch.empty(len(part), 0), torch.empty(len(part), 0, dtype=torch.int64)
         for left in range(0, columns.count, block):
             tile = part @ columns.unit[left : left + block].T
-            if same:
-                own = torch.arange(max(top, left), max(top, left, min(top + len(part), left + tile.shape[1])))
-                tile[own - top, own - left] = -2
+            tile[:, nothing[(nothing >= left) & (nothing < left + block)] - left] = _NOT
+            if same and top == left:
+                tile.fill_diagonal_(_NOT)
             some, places = tile.topk(min(wanted, tile.shape[1]), dim=1)
             best, where = torch.cat([best, some], dim=1), torch.cat([where, places + left], dim=1)
             best, kept = best.topk(min(wanted, best.shape[1]), dim=1)
@@ -185,12 +188,15 @@ def nearest(rows: Vectors, columns: Vectors, k: int, block: int) -> tuple[np.nda
         candidates = where.numpy()
         here = np.repeat(np.arange(top, top + len(part)), candidates.shape[1])
         exact = rows.cosines(here, columns, candidates.ravel()).reshape(candidates.shape)
-        if same:
-            exact[candidates == np.arange(top, top + len(part))[:, None]] = -2
+        exact[(best.numpy() == _NOT) | ~part.numpy().any(axis=1)[:, None]] = _NOT
         # Rounded, so that copies of one vector are equals whatever their last bits say.
         order = np.lexsort((candidates, -np.round(exact, 12)), axis=1)[:, :k]
         chosen = np.take_along_axis(candidates, order, 1)
         ascending = np.argsort(chosen, axis=1)
-        numbers[top : top + block] = np.take_along_axis(chosen, ascending, 1)
-        cosines[top : top + block] = np.take_along_axis(exact, np.take_along_axis(order, ascending, 1), 1)
-    return numbers, cosines
+        chosen = np.take_along_axis(chosen, ascending, 1)
+        values = np.take_along_axis(exact, np.take_along_axis(order, ascending, 1), 1)
+        there = values > _NOT
+        counts.append(there.sum(axis=1))
+        numbers.append(chosen[there])
+        cosines.append(values[there].astype(np.float32))
+    return np.concatenate(counts), np.concatenate(numbers), np.concatenate(cosines)
