@@ -12,6 +12,8 @@ from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
 
 FAMILIES = {
+    "mamba": "memescope.models.mamba:load_folder",
+    "mmorient": "memescope.models.mmorient:load_folder",
     "mrharm": "memescope.models.mrharm:load_folder",
     "starter": "memescope.models.starter:load_folder",
 }

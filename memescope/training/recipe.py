@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from memescope.errors import UsageError
 
 FAMILIES = {
+    "mamba": "memescope.training.mamba:MambaRecipe",
     "starter": "memescope.training.starter.recipe:StarterRecipe",
     "mrharm": "memescope.training.mrharm:MrHarmRecipe",
+    "mmorient": "memescope.training.mmorient:MmOrientRecipe",
 }
 """Family -> the recipe that describes its training, imported when it is asked for."""
 
@@ -94,13 +96,23 @@ def _family(content: dict[str, Any], where: str) -> type[Recipe]:
 
 
 def _put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set `a.b.c`; a number counts the entries of a list from 0, as in `stages.0.epochs`."""
     *parents, last = key.split(".")
-    place = content
+    place: Any = content
     for parent in parents:
-        inner = place.setdefault(parent, {})
-        if not isinstance(inner, dict):
+        inner = place[_index(place, parent, key)] if isinstance(place, list) else place.setdefault(parent, {})
+        if not isinstance(inner, dict | list):
             raise UsageError(f"override {key!r}: {parent!r} is a value, not a group of keys")
         place = inner
+    if isinstance(place, list):
+        place[_index(place, last, key)] = value
+        return
     if isinstance(value, dict) and isinstance(place.get(last), dict):
         value = {**place[last], **value}
     place[last] = value
+
+
+def _index(place: list[Any], number: str, key: str) -> int:
+    if not number.isdigit() or int(number) >= len(place):
+        raise UsageError(f"override {key!r}: expected a number from 0 to {len(place) - 1}, found {number!r}")
+    return int(number)

@@ -20,8 +20,10 @@ from memescope.training.recipe import Data, Recipe, load_recipe
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 TRAINERS = {
+    "mamba": "memescope.training.mamba:train_mamba",
     "starter": "memescope.training.starter.run:train_starter",
     "mrharm": "memescope.training.mrharm:train_mrharm",
+    "mmorient": "memescope.training.mmorient:train_mmorient",
 }
 """Family -> the function that trains it, `(recipe, progress) -> metrics`, imported when it is asked for."""
 

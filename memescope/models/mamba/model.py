@@ -121,14 +121,14 @@ class MambaMemes(PreTrainedModel):
         attention_mask: Tensor | None = None,
         pixels: Tensor | None = None,
         seen: Tensor | None = None,
-        answers: Tensor | None = None,
+        labels: Tensor | None = None,
         **_: Any,
     ) -> ModelOutput:
-        """`scores` task -> (b, k), and with `answers` (b, q) the `loss`: a batch of the processor has what is needed."""
+        """`scores` task -> (b, k), and with `labels` (b, q) the `loss`: a batch of the processor has what is needed."""
         scores = self.scores(self.features(input_ids, attention_mask, pixels, seen))
-        if answers is None:
+        if labels is None:
             return ModelOutput(scores=scores)
-        return ModelOutput(loss=label_loss(scores, self._targets(answers), self.config.smoothing), scores=scores)
+        return ModelOutput(loss=label_loss(scores, self._targets(labels), self.config.smoothing), scores=scores)
 
     def features(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, pixels: Tensor | None, seen: Tensor | None
@@ -177,12 +177,12 @@ class MambaMemes(PreTrainedModel):
             found[name] = torch.cat([torch.zeros_like(table), table], -1) if _two(name) else table
         return found
 
-    def _targets(self, answers: Tensor) -> dict[str, Tensor]:
+    def _targets(self, labels: Tensor) -> dict[str, Tensor]:
         found, at = {}, 0
         for name in self.config.tasks or {}:
             task = load_taxonomy()[name]
             multilabel = task.kind == "multilabel"
-            columns = answers[:, at : at + (len(task.labels) if multilabel else 1)]
+            columns = labels[:, at : at + (len(task.labels) if multilabel else 1)]
             found[name] = columns if multilabel else columns[:, 0]
             at += columns.shape[1]
         return found

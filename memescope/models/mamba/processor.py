@@ -60,7 +60,7 @@ class MambaProcessor:
         prompt = self._tokens(text["prompt"]) if text["prompt"] else []
         return len(prompt), [(int(a), int(b)) for a, b in found[: text["max_tokens"]]]
 
-    def answers(self, meme: Meme) -> list[int]:
+    def labels(self, meme: Meme) -> list[int]:
         """One column a task with one label (its number), k for a multilabel task (0, 1); `MISSING` where unlabelled."""
         columns = []
         for name, task in self.tasks.items():
@@ -73,8 +73,8 @@ class MambaProcessor:
             columns += [int(one in label) for one in task.labels] if multilabel else [task.labels.index(str(label))]
         return columns
 
-    def __call__(self, memes: Sequence[Meme], answers: bool = False) -> dict[str, Tensor]:
-        """A batch: `input_ids`, `attention_mask` (b, t); `pixels`, `seen` (b,); `answers` (b, q) where asked for."""
+    def __call__(self, memes: Sequence[Meme], labels: bool = False) -> dict[str, Tensor]:
+        """A batch: `input_ids`, `attention_mask` (b, t); `pixels`, `seen` (b,); `labels` (b, q) where asked for."""
         batch: dict[str, Tensor] = {}
         if self.config.text is not None:
             rows = [self.ids(meme) for meme in memes]
@@ -86,8 +86,8 @@ class MambaProcessor:
             nothing = _nothing(self.config.image)
             batch["pixels"] = torch.from_numpy(np.stack([nothing if one is None else one for one in found]))
             batch["seen"] = torch.tensor([one is not None for one in found])
-        if answers:
-            batch["answers"] = torch.tensor([self.answers(meme) for meme in memes])
+        if labels:
+            batch["labels"] = torch.tensor([self.labels(meme) for meme in memes])
         return batch
 
     def save_pretrained(self, folder: str | Path) -> None:

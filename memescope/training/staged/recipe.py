@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from memescope.training.recipe import Data, Part, Recipe
 
-Objective = Literal["rationale", "label", "both"]
+Objective = Literal["rationale", "label", "both", "pretrain"]
+"""What a stage learns; `pretrain` needs neither reasons nor labels."""
 
 
 class StagedData(Data):
@@ -17,7 +18,9 @@ class StagedData(Data):
 
     `train_splits` are learnt from; `val_split` chooses the checkpoint, calibrates and sets the abstain threshold.
     `rationales` is a file of reasons by meme id (`memescope rationales`); memes without one are left out of a stage
-    that learns reasons. `fraction` of the training rows are taken, spread evenly.
+    that learns reasons. With `folds` the training memes are cut into so many, near-duplicates together, and `fold`
+    (from 0) is held out: not learnt from, to be answered out of fold. `fraction` of the training rows are taken,
+    spread evenly.
     """
 
     train_splits: tuple[str, ...] = ("train",)
@@ -25,6 +28,14 @@ class StagedData(Data):
     tasks: tuple[str, ...] = Field(min_length=1)
     rationales: Path | None = None
     fraction: float = Field(default=1.0, gt=0, le=1)
+    folds: int = Field(default=0, ge=0)
+    fold: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _fold_is_there(self) -> Self:
+        if self.folds == 1 or self.fold >= max(self.folds, 1):
+            raise ValueError(f"fold {self.fold} of {self.folds} folds: expected 2 folds or more, counted from 0")
+        return self
 
 
 class Stage(Part):

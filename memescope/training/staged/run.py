@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,9 +30,11 @@ from memescope.meme import Meme
 from memescope.rationales.published import import_rationales
 from memescope.rationales.store import load_rationales
 from memescope.training.run import Progress, put, read_memes, write_recipe
-from memescope.training.staged.recipe import Objective, StagedRecipe
+from memescope.training.staged.folds import split_fold
+from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
 from memescope.training.staged.settle import Settled, settle
-from memescope.training.staged.stage import Learner, run_stage
+from memescope.training.staged.stage import PLAIN, Learner, run_stage
+from memescope.training.staged.tricks import Tricks
 
 
 class FamilyLearner(Learner, Protocol):
@@ -51,16 +53,22 @@ class FamilyLearner(Learner, Protocol):
 
 
 def train_staged(
-    recipe: StagedRecipe, learner: FamilyLearner, report: Progress, train: Sequence[Meme], val: Sequence[Meme]
+    recipe: StagedRecipe,
+    learner: FamilyLearner,
+    report: Progress,
+    train: Sequence[Meme],
+    val: Sequence[Meme],
+    tricks: Callable[[Stage], Tricks] = lambda stage: PLAIN,
 ) -> dict[str, Any]:
-    """Train `learner` as the recipe says and write the run folder; gives the content of `metrics.json`."""
+    """Train `learner` as the recipe says and write the run folder; gives the content of `metrics.json`.
+
+    `tricks` says what a stage's training has beyond the plain one.
+    """
     start = time.perf_counter()
-    base = [recipe.model_dump(mode="json")["model"], learner.version, split_hash(train), split_hash(val)]
-    base += [recipe.train.seed, recipe.train.max_steps, recipe.train.precision, _texts(train)]
+    keys = stage_keys(recipe, learner.version, train, val)
     stages, log = [], ""
-    for number, stage in enumerate(recipe.stages):
-        key = content_key(*base, [s.model_dump(mode="json") for s in recipe.stages[: number + 1]])
-        folder = cache_folder() / "training" / key[:24]
+    for stage, key in zip(recipe.stages, keys, strict=True):
+        folder = cache_folder() / "training" / key
         rows = [usable(part, stage.objective, recipe.data.tasks) for part in (train, val)]
         for name, some in zip(("train", "val"), rows, strict=True):
             if not some:
@@ -68,10 +76,10 @@ def train_staged(
                     f"stage {stage.name!r} ({stage.objective}): no {name} meme has what it learns from "
                     f"({_needs(stage.objective, recipe.data.tasks)})"
                 )
-        found = run_stage(learner, stage, rows[0], rows[1], recipe.train, folder, report)
-        stages.append(found)
-        for line in (folder / "log.jsonl").read_text("utf-8").splitlines():
-            log += json.dumps({"stage": stage.name, **json.loads(line)}) + "\n"
+        found = run_stage(learner, stage, rows[0], rows[1], recipe.train, folder, report, tricks(stage))
+        entries = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+        stages.append(found | {"train": losses_between(entries)})
+        log += "".join(json.dumps({"stage": stage.name, **entry}) + "\n" for entry in entries)
     labelled = usable(val, "label", recipe.data.tasks)
     settled = settle(learner.answer(labelled), labelled, recipe.data.tasks, recipe.abstain, recipe.train.seed)
     card = {task: {"trained_on": _trained_on(task, train), "val": one.figures} for task, one in settled.items()}
@@ -95,6 +103,27 @@ def train_staged(
     return metrics
 
 
+def stage_keys(recipe: StagedRecipe, version: str, train: Sequence[Meme], val: Sequence[Meme]) -> list[str]:
+    """The folder of each stage in the cache, named by what it depends on. A new field of a recipe's model or stages
+    changes them, and with them every stage that was trained: it must be left out of the dump where it is not used."""
+    base = [recipe.model_dump(mode="json")["model"], version, split_hash(train), split_hash(val)]
+    base += [recipe.train.seed, recipe.train.max_steps, recipe.train.precision, _texts(train)]
+    stages = [stage.model_dump(mode="json") for stage in recipe.stages]
+    return [content_key(*base, stages[: number + 1])[:24] for number in range(len(stages))]
+
+
+def losses_between(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
+    """The mean training loss between one evaluation and the next, from a stage's log: the other half of its curve."""
+    found, losses = [], []
+    for entry in entries:
+        if "loss" in entry:
+            losses.append(float(entry["loss"]))
+        elif "eval_loss" in entry and losses:
+            found.append({"epoch": entry["epoch"], "step": entry["step"], "loss": round(sum(losses) / len(losses), 4)})
+            losses = []
+    return found
+
+
 def usable(memes: Sequence[Meme], objective: Objective, tasks: Sequence[str]) -> list[Meme]:
     """The memes that have what an objective learns from."""
     needs_reason, needs_label = objective in ("rationale", "both"), objective in ("label", "both")
@@ -109,6 +138,8 @@ def read_staged(recipe: StagedRecipe) -> tuple[list[Meme], list[Meme]]:
     """The training and the selection memes of a recipe, each with its rationale where the recipe's file has one."""
     data = recipe.data
     train = read_memes(data, data.train_splits)
+    if data.folds:
+        train, _ = split_fold(train, data.folds, data.fold)
     if data.fraction < 1:
         kept = np.linspace(0, len(train) - 1, max(1, round(data.fraction * len(train)))).round().astype(int)
         train = [train[i] for i in kept]
@@ -132,8 +163,8 @@ def _texts(memes: Sequence[Meme]) -> str:
 
 
 def _needs(objective: Objective, tasks: Sequence[str]) -> str:
-    parts = {"rationale": "a rationale", "label": f"a label of {', '.join(tasks)}"}
-    return " and ".join(parts.values()) if objective == "both" else parts[objective]
+    parts = {"rationale": "a rationale", "label": f"a label of {', '.join(tasks)}", "pretrain": "text or picture"}
+    return f"{parts['rationale']} and {parts['label']}" if objective == "both" else parts[objective]
 
 
 def _trained_on(task: str, memes: Sequence[Meme]) -> str:

@@ -288,7 +288,9 @@ def _train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.resume(get_last_checkpoint(str(folder)))
-    if not any(entry["step"] == trainer.state.global_step for entry in trainer.state.log_history if "eval_loss" in entry):
+    if not any(
+        entry["step"] == trainer.state.global_step for entry in trainer.state.log_history if "eval_loss" in entry
+    ):
         # A stage that ends between two epochs has not been looked at since.
         trainer.evaluate()
         put(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trainer.state.log_history).encode())

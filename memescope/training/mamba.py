@@ -1,0 +1,242 @@
+"""Training of the family `mamba` (Liu et al., Mamba-Based Approaches to the Hateful Memes Challenge): recipe, learner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from memescope.meme import Meme, Reading
+from memescope.training.recipe import Part
+from memescope.training.run import Progress
+from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from memescope.training.staged.settle import Settled
+    from memescope.training.staged.tricks import Tricks
+
+CODE_VERSION = 1
+"""Raise it when the same recipe would train another model."""
+PIXELS_VERSION = 1
+"""Raise it when the same picture would be prepared otherwise."""
+
+
+class TextPart(Part):
+    """The text side. `pretrained` names weights (hub id, folder, or what pretraining left here); without it `width`,
+    `layers`, `states` and `tokenizer` are those of a model that starts at random. See `models.mamba.config`.
+    """
+
+    kind: Literal["mamba", "bert"] = "mamba"
+    pretrained: str | None = None
+    tokenizer: str | None = None
+    width: int = Field(default=256, ge=16)
+    layers: int = Field(default=8, ge=1)
+    states: int = Field(default=16, ge=1)
+    direction: Literal["forward", "both", "shared", "block"] = "forward"
+    merge: Literal["concat", "mean"] = "concat"
+    pool: Literal["mean", "last", "cls"] = "mean"
+    max_tokens: int = Field(default=50, ge=1)
+    delta_dropout: float = Field(default=0.0, ge=0, lt=1)
+    prompt: str = ""
+
+
+class ImagePart(Part):
+    """The picture side. `pretrained` as for text, or for `frozen` the encoders' `names`; without it `width`, `depths`
+    and `states` are those of a model that starts at random. `inpaint` paints captions over first.
+    """
+
+    kind: Literal["vmamba", "resnet", "vit", "frozen"] = "vmamba"
+    pretrained: str | None = None
+    names: tuple[str, ...] = ()
+    width: int = Field(default=32, ge=16)
+    depths: tuple[int, ...] = (1, 1, 2, 1)
+    states: int = Field(default=1, ge=1)
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    size: int = Field(default=224, ge=32)
+    inpaint: bool = False
+
+
+class LoraPart(Part):
+    """Adapters; `text` and `image` name the layers that get them (null: the source's choice; []: none, all frozen)."""
+
+    r: int = Field(default=8, ge=1)
+    alpha: float = Field(default=8, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    text: tuple[str, ...] | None = None
+    image: tuple[str, ...] | None = None
+
+
+class MambaPart(Part):
+    """The model. `freeze` {"text": n, "image": n}: embeddings and the first n layers are not trained."""
+
+    family: Literal["mamba"] = "mamba"
+    text: TextPart | None = None
+    image: ImagePart | None = None
+    fusion: Literal["concat", "token", "prefix"] = "concat"
+    hidden: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    lora: LoraPart | None = None
+    freeze: dict[Literal["text", "image"], int] = {}
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class MambaStage(Stage):
+    """A stage with the remedies against overfitting.
+
+    `gamma`: the learning rate is multiplied by it after every epoch, in place of `schedule` and `warmup`. `rate_a`,
+    `rate_b`: the learning rates of LoRA's A and B, as shares of `learning_rate`; `rate_backbone`: of what is pretrained.
+    `average`: what is evaluated and kept is a mean of weights ("ema" with `decay`; "swa" over the last half).
+    `patience`: the training ends when the loss on the selection split was not the lowest for so many epochs; 0: never.
+    """
+
+    gamma: float | None = Field(default=None, gt=0, le=1)
+    rate_a: float = Field(default=1.0, gt=0)
+    rate_b: float = Field(default=1.0, gt=0)
+    rate_backbone: float = Field(default=1.0, gt=0)
+    average: Literal["ema", "swa"] | None = None
+    decay: float = Field(default=0.99, gt=0, lt=1)
+    patience: int = Field(default=0, ge=0)
+
+
+class MambaRecipe(StagedRecipe):
+    """One row of a table of Mamba models."""
+
+    model: MambaPart
+    stages: tuple[MambaStage, ...] = Field(min_length=1)
+
+
+def train_mamba(recipe: MambaRecipe, report: Progress) -> dict[str, Any]:
+    """Train a Mamba meme model and write its run folder; gives the content of `metrics.json`."""
+    from memescope.training.staged.run import read_staged, train_staged
+
+    train, val = read_staged(recipe)
+    learner = MambaLearner(recipe)
+    return train_staged(recipe, learner, report, train, val, learner.tricks)
+
+
+class MambaLearner:
+    """A Mamba meme model to be trained. The recipe's seed decides its new layers."""
+
+    def __init__(self, recipe: MambaRecipe) -> None:
+        import torch
+
+        from memescope.models.mamba import create
+        from memescope.training.mamba_pixels import Kept
+
+        torch.manual_seed(recipe.train.seed)
+        part = recipe.model
+        self.model: Any = create(
+            side(part.text),
+            side(part.image),
+            tasks=recipe.data.tasks,
+            fusion=part.fusion,
+            hidden=part.hidden,
+            dropout=part.dropout,
+            lora=None if part.lora is None else part.lora.model_dump(),
+            freeze=dict(part.freeze),
+            smoothing=part.smoothing,
+            name=recipe.name,
+            precision="bfloat16" if recipe.train.precision == "bf16" else "float32",
+        )
+        config = self.model.config
+        self.tasks = tuple(recipe.data.tasks)
+        self._recipe = recipe
+        sides = [about for about in (config.text, config.image) if about is not None]
+        self.version = f"mamba/{CODE_VERSION} " + " ".join(f"{a['version']} {a.get('versions', '')}" for a in sides)
+        processor = self.model.processor
+        if processor.see is not None:
+            processor.see = Kept(processor.see, config.image)
+
+    def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, Tensor]:
+        """A batch with its answers."""
+        batch: dict[str, Tensor] = self.model.processor(memes, labels=True)
+        return batch
+
+    def length(self, meme: Meme, objective: Objective) -> int:
+        """Tokens of the text; 1 where only pictures are looked at."""
+        return 1 if self.model.config.text is None else len(self.model.processor.ids(meme))
+
+    def answer(self, memes: Sequence[Meme]) -> list[Reading]:
+        """Answers of the model as it is."""
+        readings: list[Reading] = self.model.answer(memes)
+        return readings
+
+    def save(self, folder: Path) -> None:
+        """The model's folder, whole: configuration, weights, tokenizer."""
+        self.model.save_pretrained(folder)
+
+    def load(self, folder: Path) -> None:
+        """Weights that `save` wrote."""
+        from safetensors.torch import load_model
+
+        load_model(self.model, str(folder / "model.safetensors"))
+
+    def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
+        """Calibration and thresholds into the model's configuration."""
+        config = self.model.config
+        config.calibration = {
+            task: {"temperature": [1 / scale for scale in one.scale], "bias": list(one.bias)}
+            for task, one in settled.items()
+        }
+        config.abstain = {task: one.abstain for task, one in settled.items()}
+        config.card = card
+
+    def card(self, metrics: dict[str, Any]) -> str:
+        """The run's MODEL_CARD.md."""
+        from memescope.training.mamba_card import write_card
+
+        return write_card(self._recipe, self.model, metrics)
+
+    def tricks(self, stage: Stage) -> Tricks:
+        """What a stage's training has beyond the plain one."""
+        from memescope.training.staged.tricks import Tricks
+
+        assert isinstance(stage, MambaStage)
+        return Tricks(
+            groups=lambda rate: self.groups(rate, stage),
+            gamma=stage.gamma,
+            average=stage.average,
+            decay=stage.decay,
+            patience=stage.patience,
+        )
+
+    def groups(self, rate: float, stage: MambaStage) -> list[dict[str, Any]]:
+        """Trainable parameters by learning rate and weight decay, which vectors, A and D of scans are spared."""
+        found: dict[tuple[float, float], list[Any]] = {}
+        for name, p in self.model.named_parameters():
+            if not p.requires_grad:
+                continue
+            share = 1.0
+            if name.endswith("lora_A"):
+                share = stage.rate_a
+            elif name.endswith("lora_B"):
+                share = stage.rate_b
+            elif "backbone." in name:
+                share = stage.rate_backbone
+            last = name.rpartition(".")[2]
+            decay = 0.0 if p.ndim < 2 or last in ("A_log", "A_logs", "dt_projs_bias") else stage.weight_decay
+            found.setdefault((rate * share, decay), []).append(p)
+        return [{"params": some, "lr": lr, "weight_decay": decay} for (lr, decay), some in found.items()]
+
+
+def side(part: TextPart | ImagePart | None) -> dict[str, Any] | None:
+    """A side of the model as `models.mamba.create` takes it: sizes only where they are asked for."""
+    if part is None:
+        return None
+    values = part.model_dump()
+    if part.pretrained is not None or part.kind == "frozen":
+        given = part.model_fields_set
+        values = {k: v for k, v in values.items() if k not in ("width", "layers", "states", "depths") or k in given}
+        if wrong := given & {"width", "layers", "states", "depths"}:
+            from memescope.errors import UsageError
+
+            raise UsageError(
+                f"model: {', '.join(sorted(wrong))} and pretrained={part.pretrained}: sizes are the weights' own"
+            )
+        if "drop_path" not in given:
+            values.pop("drop_path", None)
+    return values
