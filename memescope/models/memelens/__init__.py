@@ -1,0 +1,1 @@
+"""Family `memelens`: one vision-language model, instructed, for every task of the taxonomy (arXiv 2601.12539)."""
