@@ -2,8 +2,8 @@
 
 MemeLens (arXiv 2601.12539, section 4) writes one instruction for each dataset, has it paraphrased twenty times, and
 draws one for each meme; its hybrid form asks in English and names labels in the meme's language. Neither its
-instructions nor its label names are published in full: these are our own, frames of a sentence times clauses for each task.
-A file of further wordings (`frames`, `asks`, as in `instructions.yaml`) can be added to them.
+instructions nor its label names are published in full: these are our own, frames of a sentence times clauses for each
+task. A file of further wordings (`frames`, `asks`, as in `instructions.yaml`) can be added to them.
 """
 
 from __future__ import annotations
