@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -38,4 +39,6 @@ def train_model(
     print(f"{'task':<24}{'memes':>7}{'macro-F1':>10}{'log-loss':>10}   ({of})")
     for task, figures in run.metrics[found].items():
         print(f"{task:<24}{figures['n']:>7}{figures['macro_f1']:>10.3f}{figures['log_loss']:>10.3f}")
+    for line in run.metrics.get("warnings", []):
+        print(f"memescope train: warning: {line}", file=sys.stderr)
     print(f"\n{run.folder}: measure it with: memescope eval {run.folder} --data FOLDER")

@@ -1,0 +1,245 @@
+"""Training of the family `mmorient` (arXiv 2508.16300): its recipe, and what it gives to be trained in stages.
+
+Features are made once for every meme, kept by content in the user's cache and held in memory, so that a row of a table
+takes minutes. Batches are drawn at random: a batch is the graph's memes and the members of level 2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from memescope.meme import Meme, Reading
+from memescope.training.recipe import Part
+from memescope.training.run import Progress, put
+from memescope.training.staged.recipe import Objective, StagedRecipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from memescope.models.mmorient.features import Features
+    from memescope.training.staged.settle import Settled
+
+CODE_VERSION = 1
+"""Raise it when the same recipe would train another model."""
+MOST_DIAGNOSED = 256
+"""Memes of the selection split whose attention is looked at."""
+STAGE_SUPPORT = 128
+"""Training memes that checkpoints are compared against, whatever the finished model answers against."""
+
+
+class MmOrientPart(Part):
+    """The model. `words`, `regions`, `text`, `image`, `clean`, `inpaint`, `max_words`: `mmorient.MakingSettings`; the
+    others: `mmorient.MmOrientConfig`.
+
+    Each graph of `graphs` needs a threshold: `thresholds` by graph (cosines), or `quantiles` by graph (the share of the
+    training memes' pairs that stays without an edge). The key `all` stands for every graph that is not named.
+    """
+
+    family: Literal["mmorient"] = "mmorient"
+    variant: Literal["mmorient", "text", "image", "concatenation", "late", "cross-attention"] = "mmorient"
+    words: str = "minilm"
+    regions: str = "effnet-lite0"
+    text: str = "minilm"
+    image: str = "effnet-lite0"
+    clean: Literal["own", "paper"] = "own"
+    inpaint: bool = False
+    max_words: int = Field(default=64, ge=1)
+    level_one: bool = True
+    level_two: bool = True
+    graphs: tuple[str, ...] = ("image-image", "text-text", "image-text", "text-image")
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    quantiles: dict[str, float] = Field(default_factory=dict)
+    graph_width: int = Field(default=512, ge=1)
+    normalise: bool = True
+    hidden: tuple[int, ...] = (4618, 2048)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class AnsweringPart(Part):
+    """How the finished model answers. Nothing of it changes what is learnt: rows that differ here share their stages.
+
+    `mode`: against a stored support set of `support` training memes chosen by `choice` (`models.mmorient.support`), or
+    `transductive`, as published: every batch by itself. `noise`: see `models.mmorient.making`.
+    """
+
+    mode: Literal["support", "transductive"] = "support"
+    support: int = Field(default=128, ge=1)
+    choice: Literal["random", "stratified", "k-means", "coreset"] = "stratified"
+    noise: dict[str, float] = Field(default_factory=dict)
+
+
+class MmOrientRecipe(StagedRecipe):
+    """One row of a table of MM-ORIENT models."""
+
+    model: MmOrientPart
+    answering: AnsweringPart = AnsweringPart()
+
+
+def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
+    """Train an MM-ORIENT model and write its run folder; gives the content of `metrics.json`."""
+    from memescope.training.staged.run import read_staged, train_staged
+
+    train, val = read_staged(recipe)
+    learner = MmOrientLearner(recipe, train, val, report)
+    metrics = train_staged(recipe, learner, report, train, val) | learner.diagnosis()
+    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    return metrics
+
+
+class MmOrientLearner:
+    """An MM-ORIENT model to be trained on memes whose features are held. The recipe's seed decides its weights."""
+
+    def __init__(self, recipe: MmOrientRecipe, train: Sequence[Meme], val: Sequence[Meme], report: Progress) -> None:
+        import torch
+
+        from memescope.models.mmorient import Making, MakingSettings, create
+        from memescope.models.mmorient.relations import named
+
+        torch.manual_seed(recipe.train.seed)
+        part = recipe.model
+        names = ("words", "regions", "text", "image", "clean", "inpaint", "max_words")
+        self._making = Making(MakingSettings(**{name: getattr(part, name) for name in names}), keep=True)
+        self._held = Held(self._making, [*train, *val], report)
+        thresholds = self._thresholds(part, range(len(train)))
+        settings = ("variant", "level_one", "level_two", "graph_width", "normalise", "dropout")
+        self.model: Any = create(
+            recipe.data.tasks,
+            self._making,
+            name=recipe.name,
+            graphs=list(part.graphs) if part.variant == "mmorient" else [],
+            thresholds=thresholds,
+            quantiles={name: at for name in thresholds if (at := named(part.quantiles, name)) is not None},
+            hidden=list(part.hidden),
+            **{name: getattr(part, name) for name in settings},
+        )
+        self.tasks = tuple(recipe.data.tasks)
+        self.version = f"{CODE_VERSION} {' '.join(self._making.versions.values())}"
+        self._recipe, self._train, self._val = recipe, train, val
+        self._finished = False
+
+    def _thresholds(self, part: MmOrientPart, rows: Sequence[int]) -> dict[str, float]:
+        from memescope.models.mmorient.relations import thresholds_of
+
+        if part.variant != "mmorient":
+            return {}
+        return thresholds_of(self._held.pooled(rows), part.graphs, part.thresholds, part.quantiles)
+
+    def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, Tensor]:
+        """The features of some memes and their labels."""
+        import torch
+
+        from memescope.objectives.label import MISSING
+
+        columns = []
+        for meme in memes:
+            row: list[int] = []
+            for task, entry in self.model.config.tasks.items():
+                label, labels = meme.labels.get(task), entry["labels"]
+                if entry["kind"] == "multilabel":
+                    row += [MISSING] * len(labels) if label is None else [int(name in label) for name in labels]
+                else:
+                    row.append(MISSING if label is None else labels.index(label))
+            columns.append(row)
+        return self._held.of(memes).tensors() | {"labels": torch.tensor(columns)}
+
+    def length(self, meme: Meme, objective: Objective) -> int:
+        """The same for every meme: batches are random."""
+        return 1
+
+    def answer(self, memes: Sequence[Meme]) -> list[Reading]:
+        """Answers of the model as it is: against a fixed support set, and after `load` the way the recipe wants."""
+        how = self._recipe.answering
+        mode = how.mode if self._finished else "support"
+        self.model.hold(self._support())
+        size = self._recipe.stages[-1].batch_size if mode == "transductive" else 512
+        found: list[Reading] = []
+        for start in range(0, len(memes), size):
+            some = memes[start : start + size]
+            noised = self._finished and any(how.noise.values())
+            found += self.model.read(self._held.noised(some, how.noise) if noised else self._held.of(some), mode)
+        return found
+
+    def _support(self) -> Features:
+        from memescope.models.mmorient.support import choose_support
+
+        how, seed = self._recipe.answering, self._recipe.train.seed
+        size, choice = (how.support, how.choice) if self._finished else (STAGE_SUPPORT, "random")
+        pooled = self._held.pooled(range(len(self._train)))
+        strata = [str(meme.labels.get(self.tasks[0])) for meme in self._train]
+        chosen = choose_support(pooled["text"], pooled["image"], strata, size, choice, seed)
+        return self._held.of([self._train[i] for i in chosen])
+
+    def save(self, folder: Path) -> None:
+        """The model's folder, whole: configuration, weights, support set."""
+        self.model.save_pretrained(folder)
+
+    def load(self, folder: Path) -> None:
+        """Weights that `save` wrote, not their support set. From here on answers are given the way the recipe wants."""
+        from safetensors.torch import load_file
+
+        weights = load_file(folder / "model.safetensors")
+        own = {name: value for name, value in self.model.state_dict().items() if name.startswith("support_")}
+        self.model.load_state_dict({name: own.get(name, value) for name, value in weights.items()})
+        self._finished = True
+
+    def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
+        """Calibration and thresholds into the model's configuration, and the way it answers."""
+        config, how = self.model.config, self._recipe.answering
+        config.calibration = {
+            task: {"temperature": [1 / scale for scale in one.scale], "bias": list(one.bias)}
+            for task, one in settled.items()
+        }
+        config.abstain = {task: one.abstain for task, one in settled.items()}
+        config.card, config.mode = card, how.mode
+        config.features["settings"]["noise"] = dict(how.noise)
+
+    def card(self, metrics: dict[str, Any]) -> str:
+        """The run's MODEL_CARD.md."""
+        from memescope.training.mmorient_card import write_card
+
+        return write_card(self._recipe, self.model.config, metrics, self.diagnosis())
+
+    def diagnosis(self) -> dict[str, Any]:
+        """Statistics of the graphs over one random batch of training memes, entropies of attention on val, warnings."""
+        import numpy as np
+
+        from memescope.models.mmorient.diagnosis import diagnose
+
+        size = min(self._recipe.stages[-1].batch_size, len(self._train))
+        drawn = np.random.default_rng(self._recipe.train.seed).choice(len(self._train), size, replace=False)
+        val = self._val[:MOST_DIAGNOSED]
+        return diagnose(self.model, self._held.of([self._train[i] for i in drawn]), self._held.of(val))
+
+
+class Held:
+    """The features of all memes of a recipe, in memory: token states and regions in float16."""
+
+    def __init__(self, making: Any, memes: Sequence[Meme], report: Progress) -> None:
+        from memescope.models.mmorient.features import join
+
+        self._making, self._memes = making, memes
+        parts = []
+        for start in range(0, len(memes), 256):
+            parts.append(making(memes[start : start + 256], half=True))
+            report("features", min(start + 256, len(memes)), len(memes))
+        self.features = join(parts)
+        self._rows = {id(meme): row for row, meme in enumerate(memes)}
+
+    def of(self, memes: Sequence[Meme]) -> Features:
+        """The features of these memes, float32."""
+        import torch
+
+        return self.features.take([self._rows[id(meme)] for meme in memes]).to(torch.float32)
+
+    def pooled(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """The pooled vectors of the memes at these places, by modality."""
+        return {"text": self.features.text[list(rows)], "image": self.features.image[list(rows)]}
+
+    def noised(self, memes: Sequence[Meme], noise: dict[str, float]) -> Features:
+        """The features of these memes with noise."""
+        return self._making.with_noise(noise)(memes)
