@@ -64,5 +64,5 @@ def test_another_dataset_does_not_change_which_rows_of_the_first_are_taken() -> 
 def test_what_cannot_be_mixed_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot hold 3 datasets"):
         counts(SIZES, 2, "balanced")
-    with pytest.raises(UsageError, match="temperature 0.5"):
+    with pytest.raises(UsageError, match=r"temperature 0\.5"):
         shares(SIZES, "temperature", 0.5)

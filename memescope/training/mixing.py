@@ -1,7 +1,6 @@
 """How much of each dataset a mixture has: in proportion to its size, tempered, or the same of each.
 
-MemeLens (arXiv 2601.12539) joins its 38 datasets as they are, which is `proportional`: of 240,000 rows the largest
-dataset has a quarter. With a temperature T a dataset of n rows gets a share in proportion to n^(1/T) (the sampling of
+MemeLens (arXiv 2601.12539) joins its 38 datasets as they are, which is `proportional`. With a temperature T a dataset of n rows gets a share in proportion to n^(1/T) (the sampling of
 multilingual models, arXiv 1907.05019); T = 1 is proportional, T without end balanced.
 
 The same arguments give the same rows in the same order. Glossary: `n` rows of a dataset, `total` rows of the mixture.
@@ -54,7 +53,7 @@ def mixed(
     """The rows of a mixture in random order, each with the number of its copy, from 0.
 
     A dataset that gives more rows than it has gives all of them that often, and of the last round a random part
-    without repetition. Adding a dataset changes neither which rows of another come first nor their order among them.
+    without repetition. Which rows of a dataset are taken depends on no other dataset.
     """
     names = list(groups)
     found: list[tuple[T, int]] = []
