@@ -7,13 +7,13 @@
 | meteor | METEOR on lower-case Treebank words (Banerjee and Lavie 2005; nltk) | 0 and 1 |
 | similarity | cosine of sentence vectors | -1 and 1 |
 | bertscore | F1 of greedily matched token states by cosine, unscaled (Zhang et al. 2020) | -1 and 1 |
-| distinct_1, distinct_2 | distinct words and pairs of the *written* text, as a share of all of them (Li et al. 2016) | 0 and 1 |
+| distinct_1, distinct_2 | distinct words, pairs of words as a share of all *written* (Li et al. 2016) | 0 and 1 |
 | words | length of the written text | 0 and up |
 
-The first four, with the same tokens, and Distinct are those of MulCoT-RD (arXiv 2508.05234), whose released code measures
-Distinct on the references, which says nothing of a model. MemeLens (arXiv 2601.12539) reports BERTScore. The two that need an
-encoder use the packaged one, which is small and English: figures of another encoder cannot be compared with them.
-METEOR counts synonyms only where nltk has WordNet (`synonyms_known`). An empty text has 0 everywhere.
+The first four, with the same tokens, and Distinct are those of MulCoT-RD (arXiv 2508.05234), whose released code
+measures Distinct on the references, which says nothing of a model. MemeLens (arXiv 2601.12539) reports BERTScore. The
+two that need an encoder use the packaged one, which is small and English: figures of another encoder cannot be compared
+with them. METEOR counts synonyms only where nltk has WordNet (`synonyms_known`). An empty text has 0 everywhere.
 """
 
 from __future__ import annotations
