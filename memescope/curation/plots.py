@@ -1,7 +1,7 @@
 """Plots of `data atlas` and `data stats`: PNG files, drawn without a display, in colours that all eyes tell apart.
 
 Colours: Okabe and Ito (2008) for groups, `cividis` for amounts. Each plot returns its path, or None where there is
-nothing to draw.
+nothing to draw. Other rooms draw their own with `panels`, `cycle`, `entitle` and `save`.
 """
 
 from __future__ import annotations
@@ -47,12 +47,34 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _title(figure: Figure, text: str) -> None:
+def entitle(figure: Figure, text: str) -> None:
     """At the figure's left edge, so that long names of rows leave it room."""
     figure.suptitle(text, fontsize=10, x=0.01, ha="left")
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def panels(count: int, width: float, height: float, across: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure of so many axes, at most `across` beside each other, each of this width and height in inches."""
+    require()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    across = min(count, across)
+    down = -(-count // across)
+    figure = Figure(figsize=(across * width, down * height + 0.8), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(down, across, squeeze=False).ravel().tolist()
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
+
+
+def cycle(count: int) -> list[str]:
+    """Colours for so many lines; they begin again when there are more than eight."""
+    return [COLOURS[number % len(COLOURS)] for number in range(count)]
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the PNG; gives its path."""
     # No date and no version inside: the same data give the same bytes.
     figure.savefig(path, format="png", metadata={"Software": None})
     return path
@@ -68,12 +90,12 @@ def _whiskers(rows: Sequence[tuple[str, float, float, float, int]], title: str, 
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8, color=_INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(label)
-    _title(figure, title)
+    entitle(figure, title)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def conflict_rates(pairs: Sequence[PairRate], path: Path) -> Path | None:
@@ -136,9 +158,9 @@ def heat_map(found: Sequence[Together], path: Path) -> Path | None:
         axes.text(b, a, said, ha="center", va="center", fontsize=6, color="white" if values[a, b] < 0.5 else "black")
     axes.set_xticks(range(len(tasks)), tasks, rotation=90, fontsize=8)
     axes.set_yticks(range(len(tasks)), tasks, fontsize=8)
-    _title(figure, "Cramér's V of two tasks on the same memes")
+    entitle(figure, "Cramér's V of two tasks on the same memes")
     figure.colorbar(image, ax=axes, shrink=0.6)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def shares(tables: Mapping[str, Mapping[str, Mapping[str, int]]], path: Path) -> Path | None:
@@ -165,8 +187,8 @@ def shares(tables: Mapping[str, Mapping[str, Mapping[str, int]]], path: Path) ->
     axes.set_yticks(range(len(bars)), [f"{task}: {split}" for task, split in bars], fontsize=8)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    _title(figure, "Labels by task and split")
-    return _save(figure, path)
+    entitle(figure, "Labels by task and split")
+    return save(figure, path)
 
 
 def _label_colours(by_split: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
@@ -199,9 +221,9 @@ def cumulative(values: Mapping[str, Sequence[float]], title: str, label: str, pa
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_xlabel(label)
     axes.set_ylabel("share of rows up to here")
-    _title(figure, title)
+    entitle(figure, title)
     axes.legend(fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def scatter(widths: Sequence[int], heights: Sequence[int], path: Path) -> Path | None:
@@ -214,5 +236,5 @@ def scatter(widths: Sequence[int], heights: Sequence[int], path: Path) -> Path |
     axes.set_ylabel("height, pixels")
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    _title(figure, f"Sizes of {len(widths)} pictures")
-    return _save(figure, path)
+    entitle(figure, f"Sizes of {len(widths)} pictures")
+    return save(figure, path)

@@ -6,7 +6,7 @@ Memes go through the model in batches, so memory does not grow with the pictures
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -55,6 +55,7 @@ def evaluate(
     baselines: bool = True,
     resamples: int = RESAMPLES,
     clean: str | Path | None = None,
+    only: Collection[str] | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Evaluation:
     """Measure `model` on a split of the prepared set in the folder `data`.
@@ -66,12 +67,17 @@ def evaluate(
     Clean rows are those that share no key with a training row (`curation.identity.seen`), or where `clean` names what
     `memescope data audit --out` wrote, or a `clean.json` lies in `data`, those that the audit finds no leak of.
 
+    `only` takes the memes with these ids; `split_hash` still names the whole split.
+
     Raises `UsageError` for a set without the split, for one that shares no task with the model, and when no row can be
     read.
     """
     memes = read_split(data, split)
     if limit is not None and limit < len(memes):
         memes = [memes[i] for i in np.linspace(0, len(memes) - 1, limit).round().astype(int)]
+    measured_on = split_hash(memes)
+    if only is not None:
+        memes = [meme for meme in memes if meme.id in only]
     there = {task for meme in memes for task in meme.labels}
     taxonomy = load_taxonomy()
     tasks = [taxonomy[name] for name in taxonomy.tasks if name in there and name in model.tasks]
@@ -114,7 +120,7 @@ def evaluate(
         "precision": model.card.get("precision", "float32"),
         "data": Path(data).resolve().name,
         "split": split,
-        "split_hash": split_hash(memes),
+        "split_hash": measured_on,
         "text": text,
         "seed": seed,
         "resamples": resamples,

@@ -18,6 +18,8 @@ def leaves(recipe: MrHarmRecipe, config: MrHarmConfig) -> list[str]:
     found = deviations(config)
     if recipe.model.label_loss == "scores":
         found.append("Labels are learnt by the cross-entropy of their scores; the paper's by that of their tokens.")
+    if "fhm" in recipe.data.sets:
+        found.append("The text of FHM stands alone; the paper appends a caption, entities and demographics to it.")
     if [stage.objective for stage in recipe.stages] != ["rationale", "label"]:
         found.append("Ablation: not the paper's two stages.")
     found.append("Calibration and thresholds come from the split that chose the checkpoint, not from folds.")

@@ -10,13 +10,14 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from memescope.cache import cache_folder
+from memescope.datasets import read_split
 from memescope.errors import UsageError
 from memescope.evaluation.compact import pack, unpack
 from memescope.evaluation.evaluate import evaluate
@@ -24,14 +25,19 @@ from memescope.evaluation.predictions import MODEL, Row
 from memescope.evaluation.results import write_whole
 from memescope.evaluation.tables import summary
 from memescope.models import load
-from memescope.training.recipe import Part, load_recipe
+from memescope.training.recipe import Part, Recipe, load_recipe
 from memescope.training.run import Progress, train
 
 RESULTS = Path("docs/results")
 
 
 class TableRow(Part):
-    """One row: a `recipe` with `settings` (KEY=VALUE), a packaged `model`, or a `baseline` of the evaluation."""
+    """One row: a `recipe` with `settings` (KEY=VALUE), a packaged `model`, or a `baseline` of the evaluation.
+
+    `of` names the table in which the row (by the same name and seeds) is run; here it is only shown. `folds` trains the
+    recipe so many times, each time without one part of the training memes, which it then answers: together they are
+    one row, out of fold. `not_run` says why a row is not run, and what it would cost.
+    """
 
     name: str
     recipe: Path | None = None
@@ -39,6 +45,8 @@ class TableRow(Part):
     model: str | None = None
     baseline: str | None = None
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    of: str | None = None
+    folds: int = Field(default=0, ge=0)
     note: str = ""
     not_run: str = ""
 
@@ -69,11 +77,27 @@ class Table(Part):
 
 @dataclass(frozen=True)
 class Measured:
-    """One row and seed that was measured: its small JSON."""
+    """One row and seed that was measured: its small JSON; of a row in folds one for each fold."""
 
     row: str
     seed: int
-    content: dict[str, Any]
+    parts: tuple[dict[str, Any], ...]
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The JSON; of a row in folds the first, which says of data and intervals what holds for all."""
+        return self.parts[0]
+
+    def rows(self) -> list[Row]:
+        """The predictions; those of folds together, in the split's order, each fold's clusters for themselves."""
+        if len(self.parts) == 1:
+            return unpack(self.content["predictions"])
+        found: list[tuple[int, Row]] = []
+        for part in self.parts:
+            before = 1 + max((row.cluster for _, row in found), default=-1)
+            for place, row in zip(part["held_out"], unpack(part["predictions"]), strict=True):
+                found.append((place, replace(row, id=str(place), cluster=row.cluster + before)))
+        return [row for _, row in sorted(found, key=lambda pair: pair[0])]
 
 
 def load_table(name: str, folder: Path = Path("recipes/tables")) -> Table:
@@ -93,22 +117,42 @@ def load_table(name: str, folder: Path = Path("recipes/tables")) -> Table:
         raise UsageError(f"{path}: two rows of one name")
     if table.against is not None and table.against not in names:
         raise UsageError(f"{path}: against: {table.against!r} is none of the rows {', '.join(names)}")
+    if wrong := [row.name for row in table.rows if row.folds and (not row.recipe or table.split != "train")]:
+        raise UsageError(f"{path}: row {wrong[0]!r}: folds are of a recipe's training memes: it needs split: train")
     return table
 
 
 def result_path(table: Table, row: str, seed: int, results: Path = RESULTS) -> Path:
-    """Where one row and seed is kept."""
-    return results / table.name / f"{re.sub(r'[^a-z0-9]+', '-', row.lower()).strip('-')}-{seed}.json"
+    """Where one row and seed is kept: in the table that runs it."""
+    shown = {one.name: one.of for one in table.rows}
+    return (
+        results / (shown.get(row) or table.name) / f"{re.sub(r'[^a-z0-9]+', '-', row.lower()).strip('-')}-{seed}.json"
+    )
+
+
+def pieces(row: TableRow) -> tuple[TableRow, ...]:
+    """What a row is run in: itself, or a row for each fold, named after it."""
+    if not row.folds:
+        return (row,)
+    return tuple(
+        row.model_copy(
+            update={
+                "name": f"{row.name} fold {fold + 1}",
+                "settings": (*row.settings, f"data.folds={row.folds}", f"data.fold={fold}"),
+            }
+        )
+        for fold in range(row.folds)
+    )
 
 
 def measured(table: Table, results: Path = RESULTS) -> list[Measured]:
-    """The rows and seeds that are there, in the table's order; a baseline is read off the first row that has it."""
+    """The rows and seeds that are there whole, in the table's order; a baseline is read off the first one."""
     found = []
     for row in table.rows:
         for seed in row.seeds:
-            path = result_path(table, row.name, seed, results)
-            if path.is_file():
-                found.append(Measured(row.name, seed, json.loads(path.read_text("utf-8"))))
+            paths = [result_path(table, piece.name, seed, results) for piece in pieces(row)]
+            if all(path.is_file() for path in paths):
+                found.append(Measured(row.name, seed, tuple(json.loads(path.read_text("utf-8")) for path in paths)))
     return found
 
 
@@ -118,9 +162,9 @@ def predictions(table: Table, results: Path = RESULTS) -> dict[str, list[list[Ro
     found: dict[str, list[list[Row]]] = {}
     for row in table.rows:
         if row.baseline is None:
-            mine = [unpack(one.content["predictions"]) for one in there if one.row == row.name]
+            mine = [one.rows() for one in there if one.row == row.name]
         else:
-            mine = [_as_model(unpack(one.content["predictions"]), row.baseline) for one in there[:1]]
+            mine = [_as_model(one.rows(), row.baseline) for one in there[:1]]
         if mine:
             found[row.name] = mine
     return found
@@ -135,12 +179,18 @@ def _as_model(rows: list[Row], baseline: str) -> list[Row]:
 
 
 def missing(table: Table, only: Sequence[str] = (), results: Path = RESULTS) -> Iterator[tuple[TableRow, int]]:
-    """Rows and seeds that were not measured: the first seed of every row, then the second, and so on."""
-    unknown = set(only) - {row.name for row in table.rows}
-    if unknown:
+    """Rows and seeds that were not measured: the first seed of every row, then the second, and so on; of a row in folds
+    each fold. `only` names rows, or single folds ("two-stage fold 1")."""
+    known = {name for row in table.rows for name in (row.name, *(piece.name for piece in pieces(row)))}
+    if unknown := set(only) - known:
         raise UsageError(f"no row {', '.join(sorted(unknown))}; there are: {', '.join(row.name for row in table.rows)}")
-    rows = [row for row in table.rows if (row.recipe or row.model) and not row.not_run]
-    rows = [row for row in rows if not only or row.name in only]
+    rows = [
+        piece
+        for row in table.rows
+        if (row.recipe or row.model) and not row.not_run and not row.of
+        for piece in pieces(row)
+        if not only or {row.name, piece.name} & set(only)
+    ]
     for number in range(max((len(row.seeds) for row in rows), default=0)):
         for row in rows:
             if number < len(row.seeds):
@@ -152,28 +202,44 @@ def missing(table: Table, only: Sequence[str] = (), results: Path = RESULTS) -> 
 def run_row(
     table: Table, row: TableRow, seed: int, root: Path, report: Progress, results: Path = RESULTS, keep: bool = False
 ) -> Path:
-    """Train (where it has a recipe) and measure one row and seed; gives the path of its JSON.
+    """Train (where it has a recipe) and measure one row and seed, as `missing` gives them; gives the path of its JSON.
 
     The run folder lies in the user's cache and is removed afterwards unless `keep`; stages stay cached.
     """
     settings: dict[str, Any] | None = None
+    only: list[str] | None = None
     trained = cache_folder() / "runs" / table.name / result_path(table, row.name, seed).stem
     if row.recipe is not None:
         overrides = [*row.settings, f"train.seed={seed}", f"data.root={root}", f"out={trained}"]
         recipe = load_recipe(row.recipe, overrides)
         run = train(recipe, progress=report)
+        if row.folds:
+            only = _held_out(recipe)
         settings = {"recipe": str(row.recipe), "settings": list(row.settings), "val": run.metrics["val"]}
         settings |= {"seconds": run.metrics["seconds"], "stages": run.metrics["stages"]}
     model = load(trained if row.recipe is not None else row.model or "starter")
-    found = evaluate(model, root / table.data, split=table.split, text=table.text, progress=report)
-    content = {"table": table.name, "row": row.name, "seed": seed, "training": settings}
+    found = evaluate(model, root / table.data, split=table.split, text=table.text, only=only, progress=report)
+    content: dict[str, Any] = {"table": table.name, "row": row.name, "seed": seed, "training": settings}
     content |= summary(found.metrics) | {"seed": seed, "predictions": pack(found.rows, found.metrics["split_hash"])}
+    if only is not None:
+        place = {meme.id: i for i, meme in enumerate(read_split(root / table.data, table.split))}
+        content["held_out"] = [place[one.id] for one in found.rows]
     path = result_path(table, row.name, seed, results)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, _tidy(content))
     if not keep and row.recipe is not None:
         shutil.rmtree(trained)
     return path
+
+
+def _held_out(recipe: Recipe) -> list[str]:
+    """The memes that the fold of a staged recipe leaves out."""
+    from memescope.training.staged.folds import held_out
+    from memescope.training.staged.recipe import StagedRecipe
+
+    if not isinstance(recipe, StagedRecipe):
+        raise UsageError(f"recipe {recipe.name!r} is not trained in stages: it has no folds")
+    return [meme.id for meme in held_out(recipe.data)]
 
 
 def _tidy(content: dict[str, Any]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from memescope.evaluation.rows import Cell, as_json, cells
 from memescope.evaluation.tables import cell, number
 from memescope.taxonomy import load_taxonomy
-from memescope.training.table import RESULTS, Table, measured, predictions
+from memescope.training.table import RESULTS, Measured, Table, measured, pieces, predictions, result_path
 
 
 def figures_of(table: Table, results: Path = RESULTS) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def figures_of(table: Table, results: Path = RESULTS) -> dict[str, Any]:
     found: dict[str, Any] = {"table": table.name, "title": table.title, "against": table.against, "tasks": {}}
     for name in table.tasks if systems else ():
         found["tasks"][name] = {}
-        for kind in ("published", "clean"):
+        for kind in _kinds(measured(table, results)):
             n, its = cells(systems, load_taxonomy()[name], table.figures, table.against, clean=kind == "clean")
             found["tasks"][name][kind] = {"n": n, "rows": as_json(its)}
     return found
@@ -30,7 +30,8 @@ def markdown(table: Table, results: Path = RESULTS) -> str:
     there = measured(table, results)
     lines = [f"# {table.title}", ""]
     if not systems:
-        return "\n".join([*lines, "No row has been run: `memescope table " + table.name + " --run`", ""])
+        lines += [f"No row has been run: `memescope table {table.name} --run`", ""]
+        return "\n".join([*lines, *_rows(table, {}, None, results)])
     first = there[0].content
     text = "its own text" if table.text == "given" else "our OCR's text"
     said = (
@@ -41,19 +42,27 @@ def markdown(table: Table, results: Path = RESULTS) -> str:
     lines += [said, ""]
     for name in table.tasks:
         task = load_taxonomy()[name]
-        for kind in ("published", "clean"):
+        for kind in _kinds(there):
             n, its = cells(systems, task, table.figures, table.against, clean=kind == "clean")
             lines += [f"## {name}, {'as published' if kind == 'published' else 'clean rows'} (n = {n})", ""]
-            lines += _rows(table, its, first if kind == "clean" else None)
+            lines += _rows(table, its, first if kind == "clean" else None, results)
     return "\n".join(lines)
 
 
-def _rows(table: Table, its: Mapping[str, Mapping[str, Cell]], clean_of: Mapping[str, Any] | None) -> list[str]:
+def _kinds(there: Sequence[Measured]) -> tuple[str, ...]:
+    """As published and clean; what was measured out of fold has no training rows to be clean of."""
+    return ("published", "clean") if there[0].content.get("clean_rule") else ("published",)
+
+
+def _rows(
+    table: Table, its: Mapping[str, Mapping[str, Cell]], clean_of: Mapping[str, Any] | None, results: Path
+) -> list[str]:
     heads = ["row", *[head for figure in table.figures for head in (figure, f"less {table.against}")], "note"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in table.rows:
         if row.name not in its:
-            why = row.not_run or "not run yet"
+            run = sum(result_path(table, piece.name, row.seeds[0], results).is_file() for piece in pieces(row))
+            why = row.not_run or (f"{run} of {row.folds} folds run" if run else "not run yet")
             lines.append("| " + " | ".join([row.name, *["-"] * (2 * len(table.figures)), why]) + " |")
             continue
         shown = [row.name]
@@ -77,3 +86,12 @@ def _rows(table: Table, its: Mapping[str, Mapping[str, Cell]], clean_of: Mapping
     else:
         lines += ["", f"Clean by the rule {clean_of.get('clean_rule')!r}: see docs/evaluation.md."]
     return [*lines, ""]
+
+
+def lined(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table of words of our own and figures with three decimals; no figure is a dash."""
+    cells = [
+        [number(value) if value is None or isinstance(value, float) else str(value) for value in row] for row in rows
+    ]
+    lines = [header, ["---"] * len(header), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

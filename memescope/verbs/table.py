@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from memescope.training.table import Table
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -23,6 +27,13 @@ def results_table(
     root: Annotated[Path, typer.Option(help="Folder that holds the prepared sets.")] = Path("../shared/data/ready"),
     results: Annotated[Path, typer.Option(help="Folder of the rows' JSON files.")] = Path("docs/results"),
     keep: Annotated[bool, typer.Option("--keep", help="Keep the run folders, in the cache folder.")] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="WAY", help="Print the errors of each row by stratum of memes instead: background."),
+    ] = None,
+    curves: Annotated[
+        Path | None, typer.Option(help="Draw the rows' learning curves into this PNG and print them instead.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON only.")] = False,
 ) -> None:
     """Draw a table of results from the rows that are there, or run the rows that are not.
@@ -42,7 +53,32 @@ def results_table(
             with progress(f"{one.name}, seed {seed}", quiet=as_json) as report:
                 path = run_row(table, one, seed, root, report, results, keep)
             print(path, file=sys.stderr)
-    if as_json:
+    if curves is not None:
+        _tell_curves(table, curves, results, as_json)
+    elif by is not None:
+        from memescope.evaluation.score import without_nan
+        from memescope.training.table_errors import strata_markdown, strata_of
+
+        print(
+            json.dumps(without_nan(strata_of(table, by, root, results)))
+            if as_json
+            else strata_markdown(table, by, root, results)
+        )
+    elif as_json:
         print(json.dumps(figures_of(table, results)))
     else:
         print(markdown(table, results))
+
+
+def _tell_curves(table: Table, path: Path, results: Path, as_json: bool) -> None:
+    from memescope.training.curves import curves, curves_markdown, draw
+
+    found = curves(table, results)
+    drawn = draw(found, path, table.title)
+    if as_json:
+        print(json.dumps({"out": str(drawn) if drawn else None, "curves": [asdict(curve) for curve in found]}))
+    elif drawn is None:
+        print(f"no row of {table.name} has been trained: memescope table {table.name} --run")
+    else:
+        print(curves_markdown(found))
+        print(drawn, file=sys.stderr)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import typer
 
 from memescope.verbs.rationales.audit import audit_command
+from memescope.verbs.rationales.change import change_command
+from memescope.verbs.rationales.errors import errors_command
 from memescope.verbs.rationales.generate import generate_command
 from memescope.verbs.rationales.imports import import_command
 from memescope.verbs.rationales.injection import injection_command
@@ -19,6 +21,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate_command,
     "import": import_command,
     "audit": audit_command,
+    "change": change_command,
+    "errors": errors_command,
     "judge": judge_command,
     "injection": injection_command,
     "serve": serve_command,
