@@ -24,8 +24,13 @@ ROW = 26
 MOST_WORDS = 14
 
 
-def draw_evidence(pixels: np.ndarray | None, title: str, evidence: Evidence) -> Image.Image:
-    """One answer's evidence on a white page 980 pixels wide; `pixels` is the meme, uint8 RGB (h, w, 3), or None."""
+def draw_evidence(
+    pixels: np.ndarray | None, title: str, evidence: Evidence, by: str = "the log-odds lost without them"
+) -> Image.Image:
+    """One answer's evidence on a white page 980 pixels wide; `pixels` is the meme, uint8 RGB (h, w, 3), or None.
+
+    `by` says what the words' weights are.
+    """
     from PIL import Image
 
     words = shown_words(evidence.spans)
@@ -37,7 +42,7 @@ def draw_evidence(pixels: np.ndarray | None, title: str, evidence: Evidence) -> 
     top = 2 * MARGIN + ROW
     if meme is not None:
         page.paste(meme, (MARGIN, top))
-    _bars(page, 2 * MARGIN + SIDE, top, words)
+    _bars(page, 2 * MARGIN + SIDE, top, words, by)
     for i, line in enumerate(sentence):
         write(page, MARGIN, top + body + MARGIN + i * ROW, line, 16)
     return page
@@ -69,10 +74,10 @@ def overlaid(pixels: np.ndarray, regions: Sequence[Region]) -> Image.Image:
     return grey
 
 
-def _bars(page: Image.Image, left: int, top: int, words: Sequence[tuple[int, Span]]) -> None:
+def _bars(page: Image.Image, left: int, top: int, words: Sequence[tuple[int, Span]], by: str) -> None:
     from PIL import ImageDraw
 
-    write(page, left, top, "words, by the log-odds lost without them" if words else "no words", 14, (90, 90, 90))
+    write(page, left, top, f"words, by {by}" if words else "no words", 14, (90, 90, 90))
     draw = ImageDraw.Draw(page)
     middle, reach = left + 230, 110
     widest = max((abs(span.weight) for _, span in words), default=0) or 1.0

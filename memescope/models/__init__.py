@@ -45,17 +45,23 @@ def load(name_or_path: str | Path = "starter") -> Model:
     Raises `UsageError` for a name that is not packaged, a folder without a model and a family that is not known.
     """
     folder = PACKAGED.get(str(name_or_path), Path(name_or_path))
+    module, function = FAMILIES[family_of(name_or_path)].split(":")
+    loader: Callable[[Path], Model] = getattr(import_module(module), function)
+    return loader(folder)
+
+
+def family_of(name_or_path: str | Path) -> str:
+    """The family of a packaged model or of the model in a run folder; `UsageError` as `load`."""
+    folder = PACKAGED.get(str(name_or_path), Path(name_or_path))
     config = folder / "config.json"
     if not config.is_file():
         raise UsageError(
             f"no model {str(name_or_path)!r}: expected one of {', '.join(PACKAGED)}, or a run folder with config.json"
         )
     try:
-        family = json.loads(config.read_text("utf-8"))["family"]
+        family: str = json.loads(config.read_text("utf-8"))["family"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UsageError(f"{config}: expected JSON with a 'family': {type(error).__name__}: {error}") from None
     if family not in FAMILIES:
         raise UsageError(f"{config}: family {family!r} is not known; families: {', '.join(FAMILIES)}")
-    module, function = FAMILIES[family].split(":")
-    loader: Callable[[Path], Model] = getattr(import_module(module), function)
-    return loader(folder)
+    return family

@@ -172,7 +172,12 @@ class MmOrientLearner:
         pooled = self._held.pooled(range(len(self._train)))
         strata = [str(meme.labels.get(self.tasks[0])) for meme in self._train]
         chosen = choose_support(pooled["text"], pooled["image"], strata, size, choice, seed)
-        return self._held.of([self._train[i] for i in chosen])
+        memes = [self._train[i] for i in chosen]
+        self.model.config.support_memes = [
+            {"source": m.source or "", "id": m.id, "labels": {t: m.labels[t] for t in self.tasks if t in m.labels}}
+            for m in memes
+        ]
+        return self._held.of(memes)
 
     def save(self, folder: Path) -> None:
         """The model's folder, whole: configuration, weights, support set."""

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memescope.errors import MissingExtra, UsageError
 from memescope.meme import Answer, Meme
+
+if TYPE_CHECKING:
+    from memescope.models import Model
+
+INSIDE = {"mmorient": "memescope.models.mmorient.inside:write_inside"}
+"""Family -> the function that writes what its models attend to, imported when it is asked for."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -23,6 +31,13 @@ def explain(
     model: Annotated[str, typer.Option(help="A packaged model or a run folder.")] = "starter",
     task: Annotated[list[str] | None, typer.Option(help="Explain this task; repeat for several. Default: all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: IMAGE's name + -explained.")] = None,
+    inside: Annotated[
+        bool,
+        typer.Option("--inside", help="Also draw what the model attends to and whom it relates the meme to."),
+    ] = False,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="With --inside: a prepared set with the related memes' pictures; repeat.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Show what each answer rests on: words and picture regions, measured by taking them out, and one sentence.
@@ -64,12 +79,26 @@ def explain(
         files += f" and {len(tasks)} drawings"
     except MissingExtra as error:  # the evidence itself needs no extra
         print(f"memescope explain: nothing drawn: {error}", file=sys.stderr)
+    if inside:
+        files += f", {', '.join(look_inside(model, loaded, meme, folder, data or []))}"
     if as_json:
         print(json.dumps(record | {"folder": str(folder)}, ensure_ascii=False))
         return
     for name in tasks:
         print(f"{title(name, reading.answers[name])}\n    {evidence[name].says}")
     print(f"memescope explain: {files} in {folder}", file=sys.stderr)
+
+
+def look_inside(name: str, loaded: Model, meme: Meme, folder: Path, data: list[Path]) -> list[str]:
+    """What a family shows of its inside, written into the folder; `UsageError` for a family that shows nothing."""
+    from memescope.models import family_of
+
+    family = family_of(name)
+    if family not in INSIDE:
+        raise UsageError(f"--inside: models of the family {family} show nothing; those that do: {', '.join(INSIDE)}")
+    module, function = INSIDE[family].split(":")
+    write: Callable[..., list[str]] = getattr(import_module(module), function)
+    return write(loaded, meme, folder, data)
 
 
 def chosen(asked: list[str], known: tuple[str, ...]) -> list[str]:

@@ -34,6 +34,7 @@ class MmOrientConfig(PreTrainedConfig):
     tasks                       task -> {"kind", "labels"}
     mode                        what `answer` does: "support" or "transductive"
     support_size                memes in the stored support set; 0: none yet
+    support_memes               source, id and labels of each, so that relations can be told; neither text nor picture
     calibration, abstain        task -> {"temperature", "bias"}; task -> least confidence (null: always abstains)
     card                        what the model card says of each task
     """
@@ -61,6 +62,7 @@ class MmOrientConfig(PreTrainedConfig):
     tasks: dict | None = None
     mode: str = "support"
     support_size: int = 0
+    support_memes: list | None = None
     calibration: dict | None = None
     abstain: dict | None = None
     card: dict | None = None

@@ -7,7 +7,6 @@ could be, ln of the number of places, over memes with at least two.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +54,11 @@ def attention_entropies(model: MmOrient, memes: Features) -> dict[str, dict[str,
 
 
 def relative_entropy(weights: Tensor, mask: Tensor) -> dict[str, float]:
-    """`entropy`: the mean over rows (b, t) of entropy / ln(places), of rows with two places or more (`rows`)."""
+    """`entropy`: the mean over rows (b, t) of entropy / ln(places), of rows with two places or more (`rows`), 1 if none."""
     places = mask.sum(1)
     some = places > 1
     if not some.any():
-        return {"entropy": math.nan, "rows": 0}
+        return {"entropy": 1.0, "rows": 0}
     entropy = -torch.xlogy(weights, weights).sum(1)
     return {"entropy": float((entropy[some] / places[some].log()).mean()), "rows": int(some.sum())}
 
@@ -68,6 +67,8 @@ def collapsed(attention: Mapping[str, Mapping[str, float]]) -> list[str]:
     """A sentence for each attention that has collapsed."""
     found = []
     for name, its in attention.items():
+        if not its["rows"]:
+            continue
         if its["entropy"] >= EVEN:
             found.append(f"attention to {name} is even (entropy {its['entropy']:.3f} of 1): it is a mean")
         elif its["entropy"] <= POINTED:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from memescope.backbones import load_text_encoder, load_vision_encoder
+from memescope.backbones.regions import grid_boxes
 from memescope.cache import Cache, content_key
 from memescope.errors import UsageError
 from memescope.meme import Meme
@@ -119,6 +120,14 @@ class Making:
 
             picture = inpaint(picture, find_lines(picture))
         return picture
+
+    def offsets(self, text: str) -> np.ndarray:
+        """Start and end of each token that is read, as characters of a cleaned text: int32 (t, 2)."""
+        return self._words.offsets([text])[0][: self.settings.max_words]
+
+    def boxes(self, meme: Meme) -> np.ndarray:
+        """Where each region of a meme's picture is: left, top, right, bottom as fractions, float32 (r, 4)."""
+        return grid_boxes(self._regions.grid) if meme.image is not None else np.zeros((0, 4), np.float32)
 
     def __call__(self, memes: Sequence[Meme], half: bool = False) -> Features:
         """Features float32; with `half` token states and regions in float16, as they are kept."""

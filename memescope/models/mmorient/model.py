@@ -286,6 +286,11 @@ class MmOrient(PreTrainedModel):
             for task, entry in (self.config.tasks or {}).items()
         }
 
+    @property
+    def alone(self) -> Mode:
+        """How one meme is answered by itself: against the support set where there is one."""
+        return "support" if self.config.support_size or not self.looks_around else "transductive"
+
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
         """Words, picture regions and one sentence for each task asked. `UsageError` for one it does not answer."""
         from memescope.models.mmorient.explain import explain
