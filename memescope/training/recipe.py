@@ -16,6 +16,7 @@ from memescope.errors import UsageError
 
 FAMILIES = {
     "mamba": "memescope.training.mamba:MambaRecipe",
+    "mamba-pretrain": "memescope.training.mamba_pretrain:PretrainRecipe",
     "starter": "memescope.training.starter.recipe:StarterRecipe",
     "mrharm": "memescope.training.mrharm:MrHarmRecipe",
     "mmorient": "memescope.training.mmorient:MmOrientRecipe",

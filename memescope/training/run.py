@@ -21,6 +21,7 @@ Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 TRAINERS = {
     "mamba": "memescope.training.mamba:train_mamba",
+    "mamba-pretrain": "memescope.training.mamba_pretrain:train_pretrain",
     "starter": "memescope.training.starter.run:train_starter",
     "mrharm": "memescope.training.mrharm:train_mrharm",
     "mmorient": "memescope.training.mmorient:train_mmorient",

@@ -75,7 +75,7 @@ def adapt(module: nn.Module, targets: Sequence[str], r: int = 8, alpha: float = 
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if name in targets and isinstance(child, nn.Linear):
-                setattr(parent, name, LowRank(child, r, alpha, dropout))
+                setattr(parent, name, LowRank(child, r, alpha, dropout).train(child.training))
                 found.add(name)
     if absent := set(targets) - found:
         layers = sorted({name.rpartition(".")[2] for name, m in module.named_modules() if isinstance(m, nn.Linear)})
