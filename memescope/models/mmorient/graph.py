@@ -29,8 +29,8 @@ from memescope.models.mmorient.statistics import describe
 from memescope.models.mmorient.thresholds import at_quantile, at_sparsity
 from memescope.models.mmorient.tiles import Vectors, above, assemble, nearest
 
-BLOCK = 1024
-"""Side of a tile: 4 MB of float32, of which comparing costs a fiftieth of multiplying at a width of 512."""
+BLOCK = 512
+"""Side of a tile: 1 MB of float32, of which comparing costs a fiftieth of multiplying at a width of 512."""
 
 
 @dataclass(frozen=True)

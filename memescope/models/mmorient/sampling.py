@@ -8,7 +8,7 @@ Shape letters: `b` asked nodes, `s` nodes of the sample, `e` edges, `h` hops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,3 +121,25 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
     mixed = (mixed ^ mixed >> np.uint64(30)) * _MIX[1]
     mixed = (mixed ^ mixed >> np.uint64(27)) * _MIX[2]
     return mixed ^ mixed >> np.uint64(31)
+
+
+def gather(graphs: Mapping[str, Graph], nodes: Tensor, fanout: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """A training step's batch of `nodes` (b,) in graphs over all training memes, one hop, each graph sampled by itself.
+
+    Gives the memes that are heard beyond the batch (o,), ascending, and for each graph its edges (2, e): senders among
+    the batch and then those others, receivers in the batch. It is what `MmOrient.forward` takes as `edges`, with the
+    others' vectors. Graphs differ in what they draw. Errors are those of `neighbours`.
+    """
+    drawn = {
+        name: neighbours(graph, nodes, fanout, seed + (number << 32))
+        for number, (name, graph) in enumerate(graphs.items())
+    }
+    beyond = [sampled.nodes[sampled.asked :] for sampled in drawn.values()]
+    others = torch.unique(torch.cat(beyond)) if beyond else torch.zeros(0, dtype=torch.int64)
+    edges = {}
+    for name, sampled in drawn.items():
+        # places in the sample become places in the batch, followed by the others of all graphs
+        place = torch.arange(len(sampled.nodes))
+        place[sampled.asked :] = len(nodes) + torch.searchsorted(others, sampled.nodes[sampled.asked :])
+        edges[name] = place[sampled.edge_index]
+    return others, edges
