@@ -13,11 +13,11 @@ from typing import Any
 
 from memescope.errors import PictureError, UsageError
 from memescope.meme import Label, Meme
+from memescope.models.mulcot.chain import chain_text
 from memescope.rationales.asking import Unusable, Used, agree, until_valid
 from memescope.rationales.budget import Budget, most_tokens_in, usual_tokens
 from memescope.rationales.desk import Answered, Desk, Question, at_desk
 from memescope.rationales.prompts import Prompt, Subject, fill
-from memescope.rationales.published import chain_text
 from memescope.rationales.replies import LABEL_FIELDS
 from memescope.rationales.retrying import TeacherError
 from memescope.rationales.store import Failure, Rationale

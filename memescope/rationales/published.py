@@ -14,16 +14,10 @@ from typing import Any
 
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.models.mulcot.chain import chain_text
 from memescope.rationales.replies import Invalid, parse, read_label
 from memescope.rationales.store import Rationale
 from memescope.taxonomy import load_taxonomy
-
-CHAIN_PARTS = ("Text_analysis", "Image_analysis", "Conflict_resolution", "Final_conclusion")
-
-
-def chain_text(parts: dict[str, Any]) -> str:
-    """The reasoning of a chain as one text: four parts, each under its name, without the prediction."""
-    return "\n".join(f"{name}: {parts[name]}" for name in CHAIN_PARTS)
 
 
 def import_rationales(path: str | Path, memes: Sequence[Meme], task: str, model: str = "") -> list[Rationale]:
