@@ -55,21 +55,34 @@ class CausalPrefix:
     twice and no keys are copied for each label.
     """
 
-    def __init__(self, lm: Any, inputs: Mapping[str, Tensor], mask: Tensor, extras: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        lm: Any,
+        inputs: Mapping[str, Tensor],
+        mask: Tensor,
+        extras: Mapping[str, Any],
+        first: Mapping[str, Any] | None = None,
+        positions: Tensor | None = None,
+        following: Tensor | None = None,
+    ) -> None:
         """`inputs`: `input_ids` (b, t) or `inputs_embeds` (b, t, d); `mask` bool (b, t).
 
-        `extras` go with every call of the model; tensors in them have a row for each prompt.
+        `extras` go with every call of the model; tensors in them have a row for each prompt. `first` goes with the
+        prompts only. Positions are counted along the mask unless given, in the model's own form; `following` int64
+        (b,) are then those of what comes after each prompt.
         """
         from transformers import DynamicCache
 
         self._lm, self._extras = lm, dict(extras)
         self._mask = mask.bool()
-        self._length = self._mask.sum(1)
+        self._length = self._mask.sum(1) if following is None else following
         self._cache = DynamicCache(config=lm.config)
-        positions = (self._mask.cumsum(1) - 1).clamp(min=0)
+        if positions is None:
+            positions = (self._mask.cumsum(1) - 1).clamp(min=0)
         # with the padding on the right no token that counts can see it: no mask is the faster kernel
-        right = bool(self._mask[:, 0].all())
-        states = self._run(dict(inputs), None if right else self._mask, positions, self._cache)
+        right = bool((self._mask[:, 1:] <= self._mask[:, :-1]).all())
+        given = {**inputs, **(first or {})}
+        states = self._run(given, None if right else self._mask, positions, self._cache)
         last = (self._mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
         self._state = states[torch.arange(len(mask), device=mask.device), last]
 
@@ -96,6 +109,23 @@ class CausalPrefix:
             states = torch.cat([states, found], 1)
         return _edges(tree, states, self._lm.get_output_embeddings())
 
+    def branch_each(self, rows: Sequence[int], trees: Sequence[Tree]) -> list[Tensor]:
+        """A tree of its own behind some prompts, each as often as it is named: (n,) of each, as `branch` gives."""
+        device = self._mask.device
+        most = max(len(tree.read) for tree in trees)
+        chosen_rows = torch.tensor(list(rows), device=device)
+        states = self._state[chosen_rows][:, None]
+        if most:
+            ids, depth, seen = grown(trees, most)
+            seen = torch.cat([self._mask[chosen_rows][:, None].expand(-1, most, -1), seen.to(device)], 2)
+            cache = fork(self._cache)
+            cache.batch_select_indices(chosen_rows)
+            positions = self._length[chosen_rows][:, None] + depth.to(device)
+            extras = {name: chosen(value, chosen_rows) for name, value in self._extras.items()}
+            found = self._run({"input_ids": ids.to(device)}, self._additive(seen), positions, cache, extras)
+            states = torch.cat([states, found], 1)
+        return _edges_each(trees, states, self._lm.get_output_embeddings())
+
     def feed(self, ids: Tensor) -> Tensor:
         """Go on with int64 (b, n) tokens; logits (b, w) after the last of them."""
         steps = torch.arange(ids.shape[1], device=ids.device)
@@ -111,9 +141,16 @@ class CausalPrefix:
         self._mask, self._length, self._state = self._mask[rows], self._length[rows], self._state[rows]
         self._extras = {name: chosen(value, rows) for name, value in self._extras.items()}
 
-    def _run(self, inputs: dict[str, Tensor], mask: Tensor | None, positions: Tensor, cache: Any) -> Tensor:
+    def _run(
+        self, inputs: dict[str, Any], mask: Tensor | None, positions: Tensor, cache: Any, extras: Any = None
+    ) -> Tensor:
         output = self._lm.base_model(
-            **inputs, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, **self._extras
+            **inputs,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            **(self._extras if extras is None else extras),
         )
         return output.last_hidden_state
 
@@ -237,3 +274,57 @@ def _edges(tree: Tree, states: Tensor, head: Any) -> Tensor:
         found.append(logits[:, parents, tokens] - logits.logsumexp(-1)[:, parents])
     edges = torch.cat(found).new_zeros(b, len(tree.tokens))
     return edges.index_copy(1, torch.tensor(wanted, device=states.device), torch.cat(found))
+
+
+def grown(trees: Sequence[Tree], most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The read nodes of some trees side by side, filled up to `most`: tokens and depths int64 (r, i), and bool
+    (r, i, i), which node each may look at. What fills up looks at itself alone."""
+    ids = torch.zeros(len(trees), most, dtype=torch.long)
+    depth = torch.zeros_like(ids)
+    seen = torch.eye(most, dtype=torch.bool).repeat(len(trees), 1, 1)
+    known: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+    for row, tree in enumerate(trees):
+        if id(tree) not in known:
+            read = tree.read
+            parts = ([tree.tokens[node] for node in read], [tree.depth[node] for node in read])
+            known[id(tree)] = (torch.tensor(parts[0]), torch.tensor(parts[1]), tree.ancestors())
+        count = len(known[id(tree)][0])
+        if count:
+            ids[row, :count], depth[row, :count], seen[row, :count, :count] = known[id(tree)]
+    return ids, depth, seen
+
+
+def _edges_each(trees: Sequence[Tree], states: Tensor, head: Any) -> list[Tensor]:
+    """For each row's own tree what `_edges` gives, from states (r, 1 + i, d)."""
+    places: dict[tuple[int, int], int] = {}
+    of, tokens = [], []
+    for row, tree in enumerate(trees):
+        at = {node: i + 1 for i, node in enumerate(tree.read)} | {-1: 0}
+        for node in tree.wanted:
+            of.append(places.setdefault((row, at[tree.parents[node]]), len(places)))
+            tokens.append(tree.tokens[node])
+    device = states.device
+    where = torch.tensor(list(places), device=device)
+    rows = states[where[:, 0], where[:, 1]]
+    # wanted tokens come in the order of their states: each piece of the states has a stretch of them
+    order = sorted(range(len(of)), key=of.__getitem__)
+    found, at_wanted = [], 0
+    for start in range(0, len(rows), HEAD_ROWS):
+        stop = at_wanted
+        while stop < len(order) and of[order[stop]] < start + HEAD_ROWS:
+            stop += 1
+        logits = head(rows[start : start + HEAD_ROWS])
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        some = torch.tensor([of[i] - start for i in order[at_wanted:stop]], device=device)
+        words = torch.tensor([tokens[i] for i in order[at_wanted:stop]], device=device)
+        found.append(logits[some, words] - logits.logsumexp(-1)[some])
+        at_wanted = stop
+    flat = torch.cat(found)
+    flat = flat.new_zeros(len(flat)).index_copy(0, torch.tensor(order, device=device), flat)
+    edges, at = [], 0
+    for tree in trees:
+        wanted = tree.wanted
+        whole = flat.new_zeros(len(tree.tokens))
+        edges.append(whole.index_copy(0, torch.tensor(wanted, device=device), flat[at : at + len(wanted)]))
+        at += len(wanted)
+    return edges
