@@ -18,6 +18,12 @@ FAMILIES = {
     "starter": "memescope.models.starter:load_folder",
 }
 """Family -> the function that loads a folder of it, imported when it is asked for."""
+HEATS = {
+    "mamba": ("memescope.models.mamba.heat:heat_map", ("gradcam", "hidden-attention")),
+}
+"""Family -> what draws its inside views, `(model, meme, task, method) -> explanation.heat.Heat`, and their methods."""
+SERVED = {"openai:": "memescope.remote:open_remote"}
+"""Beginning of a name -> the function that opens a model which is served elsewhere, of the whole name."""
 PACKAGED = {"starter": Path(__file__).parent / "starter" / "weights"}
 """Name -> the folder of a model in the package."""
 
@@ -40,10 +46,15 @@ class Model(Protocol):
 
 
 def load(name_or_path: str | Path = "starter") -> Model:
-    """A packaged model by name, or the model in a run folder.
+    """A packaged model by name, the model in a run folder, or one behind a server (`openai:URL`).
 
     Raises `UsageError` for a name that is not packaged, a folder without a model and a family that is not known.
     """
+    for beginning, place in SERVED.items():
+        if str(name_or_path).startswith(beginning):
+            module, function = place.split(":")
+            opened: Model = getattr(import_module(module), function)(str(name_or_path))
+            return opened
     folder = PACKAGED.get(str(name_or_path), Path(name_or_path))
     module, function = FAMILIES[family_of(name_or_path)].split(":")
     loader: Callable[[Path], Model] = getattr(import_module(module), function)
@@ -65,3 +76,16 @@ def family_of(name_or_path: str | Path) -> str:
     if family not in FAMILIES:
         raise UsageError(f"{config}: family {family!r} is not known; families: {', '.join(FAMILIES)}")
     return family
+
+
+def heat(model: Model, meme: Meme, task: str, method: str) -> Any:
+    """An inside view of an answer (`explanation.heat.Heat`). `UsageError` for a method that the family does not have."""
+    family = getattr(getattr(model, "config", None), "family", "starter")
+    entry, methods = HEATS.get(family, ("", ()))
+    if method not in methods:
+        there = "; ".join(f"{name}: {', '.join(some)}" for name, (_, some) in HEATS.items())
+        raise UsageError(
+            f"{model.name} has no inside view {method!r} (--method occlusion works for all); there are: {there}"
+        )
+    module, function = entry.split(":")
+    return getattr(import_module(module), function)(model, meme, task, method)

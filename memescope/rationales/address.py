@@ -32,8 +32,8 @@ class Address:
     query: tuple[tuple[str, str], ...] = ()
 
 
-def check_address(url: str, allow_remote: str | None = None) -> Address:
-    """The address of an OpenAI-compatible endpoint, such as `http://127.0.0.1:8081/v1`.
+def check_address(url: str, allow_remote: str | None = None, option: str = "--teacher") -> Address:
+    """The address of an OpenAI-compatible endpoint, such as `http://127.0.0.1:8081/v1`; `option` is who named it.
 
     Raises `UsageError` naming the host for an address off this machine that `allow_remote` does not name, for
     plain http off this machine, and for an address that holds a key.
@@ -42,16 +42,16 @@ def check_address(url: str, allow_remote: str | None = None) -> Address:
         parts = urlsplit(url.strip())
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
-        raise UsageError(f"--teacher: {error}; expected an address such as http://127.0.0.1:8081/v1") from None
+        raise UsageError(f"{option}: {error}; expected an address such as http://127.0.0.1:8081/v1") from None
     if parts.scheme not in ("http", "https") or not host:
         raise UsageError(
-            f"--teacher: expected an address such as http://127.0.0.1:8081/v1, found {_shown(url)!r} (scheme http or "
+            f"{option}: expected an address such as http://127.0.0.1:8081/v1, found {_shown(url)!r} (scheme http or "
             "https, then a host)"
         )
     query = tuple(parse_qsl(parts.query))
     if parts.username is not None or parts.password is not None or any(_SECRET.search(name) for name, _ in query):
         raise UsageError(
-            f"--teacher: the address of {host} holds a key or password; keys come from the environment only: set "
+            f"{option}: the address of {host} holds a key or password; keys come from the environment only: set "
             f"{OWN_KEY} and leave it out of the address"
         )
     local = is_local(host)

@@ -26,7 +26,7 @@ async def probe(teacher: Teacher) -> Abilities:
     """Try a plain request, then a JSON schema, a JSON object and log-probabilities."""
     from memescope.rationales.teacher import Abilities
 
-    abilities = await _plain(teacher, Abilities())
+    abilities = await plain(teacher, Abilities())
     teacher.abilities = abilities
     # The prompt says nothing of JSON: where the reply is of the schema, the schema did it.
     wanted = {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": schema_of("rationale")}}
@@ -39,7 +39,7 @@ async def probe(teacher: Teacher) -> Abilities:
     )
 
 
-async def _plain(teacher: Teacher, abilities: Abilities) -> Abilities:
+async def plain(teacher: Teacher, abilities: Abilities) -> Abilities:
     """The least a server must do. Newer models want another name for the limit, or take no temperature."""
     for limit, temperature in (
         ("max_tokens", True),

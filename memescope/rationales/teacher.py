@@ -48,17 +48,21 @@ class _Choice(BaseModel):
 class _Answer(BaseModel):
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: Any = None
+    prompt_logprobs: Any = None
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One reply. `logprob` is the mean log-probability of its tokens, where the server gives them."""
+    """One reply. `logprob` is the mean log-probability of its tokens, where the server gives them; `logprobs` and
+    `prompt_logprobs` are what it said of the reply's and the prompt's tokens, unchecked."""
 
     text: str
     finish: str
     tokens_in: int | None
     tokens_out: int | None
     logprob: float | None = None
+    logprobs: Any = None
+    prompt_logprobs: Any = None
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,11 @@ class Teacher:
         decoding: Decoding,
         response_format: dict[str, Any] | None = None,
         logprobs: bool = False,
+        extra: Mapping[str, Any] | None = None,
     ) -> Completion:
-        """The reply to `messages`. Raises `TeacherError` with the failure's name when every try has failed, `Stop` when
-        no further request would do better, code `budget` when there is not enough left of it."""
+        """The reply to `messages`; `extra` goes with the request as it is. Raises `TeacherError` with the failure's
+        name when every try has failed, `Stop` when no further request would do better, code `budget` when there is not
+        enough left of it."""
         import tenacity
 
         abilities = self.abilities or Abilities()
@@ -162,6 +168,8 @@ class Teacher:
             options["response_format"] = response_format
         if logprobs:
             options["logprobs"] = True
+        if extra:
+            options["extra_body"] = dict(extra)
         try:
             async for attempt in tenacity.AsyncRetrying(
                 stop=tenacity.stop_after_attempt(self._tries),
@@ -275,6 +283,8 @@ class Teacher:
             tokens_in=counts[0] if counts else None,
             tokens_out=counts[1] if counts else None,
             logprob=_mean_logprob(choice.logprobs),
+            logprobs=choice.logprobs,
+            prompt_logprobs=answer.prompt_logprobs,
         )
 
     def _without_key(self, text: str) -> str:
@@ -285,6 +295,23 @@ class Teacher:
         text = self._without_key(said if isinstance(said, str) else "")
         text = " ".join("".join(c if unicodedata.category(c)[0] != "C" else " " for c in text).split())
         return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+    async def served(self) -> list[str]:
+        """The names of the models behind the address; none where the server does not list them."""
+        import openai
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                page = await self._client.models.list()
+            return [str(one.id) for one in page.data]
+        except (TimeoutError, openai.APITimeoutError, openai.APIConnectionError):
+            raise Stop("unreachable", f"nobody answers at {self.address.url}") from None
+        except openai.APIStatusError as error:
+            if error.status_code in (401, 403):
+                raise from_status(error.status_code, error.response.headers, error.body, "") from None
+            return []
+        except (openai.OpenAIError, AttributeError, TypeError, ValueError):  # an answer that is no list of models
+            return []
 
     async def connect(self, pictures: bool = False) -> Abilities:
         """Find out what the server can do, once. Raises `Stop` where it does not answer, `UsageError` where it cannot

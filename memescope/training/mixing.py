@@ -1,7 +1,8 @@
 """How much of each dataset a mixture has: in proportion to its size, tempered, or the same of each.
 
-MemeLens (arXiv 2601.12539) joins its 38 datasets as they are, which is `proportional`. With a temperature T a dataset of n rows gets a share in proportion to n^(1/T) (the sampling of
-multilingual models, arXiv 1907.05019); T = 1 is proportional, T without end balanced.
+MemeLens (arXiv 2601.12539) joins its 38 datasets as they are, which is `proportional`. With a temperature T a dataset
+of n rows gets a share in proportion to n^(1/T) (the sampling of multilingual models, arXiv 1907.05019); T = 1 is
+proportional, T without end balanced.
 
 The same arguments give the same rows in the same order. Glossary: `n` rows of a dataset, `total` rows of the mixture.
 """

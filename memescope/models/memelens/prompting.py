@@ -70,8 +70,8 @@ class Asked:
 def asked(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: bool | None = None) -> list[Asked]:
     """What a meme is asked for a task: one question, or one for each label of a multilabel task.
 
-    `explain` None asks for an explanation where the task is one of `manner.explained`. Raises `UsageError` for a task on
-    a phrase where the meme names none.
+    `explain` None asks for an explanation where the task is one of `manner.explained`. Raises `UsageError` for a task
+    on a phrase where the meme names none.
     """
     known = load_taxonomy()[task]
     if task == "aspect_sentiment" and not meme.aspect:
