@@ -24,6 +24,10 @@ def real_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or leaves anything in the user's cache."""
+def _own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> None:
+    """No test reads or leaves anything in the user's cache. The compiled scan is kept in pytest's own cache."""
     monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    if pytestconfig.cache is not None:
+        monkeypatch.setenv("MEMESCOPE_SSM_BUILD", str(pytestconfig.cache.mkdir("ssm")))

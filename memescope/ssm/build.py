@@ -4,7 +4,8 @@ The library lies in the cache folder (`memescope.cache`) under a name made of th
 version and the machine's type; it uses nothing of torch or Python, so neither is in the name. It is written to a
 temporary file and moved into place under a lock: processes that start together compile once, a kill leaves nothing
 half-made. Where there is no compiler, or it fails, the reason is logged once and scans run in plain torch.
-The environment variable MEMESCOPE_CXX names the compiler; `none` hides every compiler.
+The environment variable MEMESCOPE_CXX names the compiler (`none` hides every one), MEMESCOPE_SSM_BUILD another folder
+for the library.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ VARIABLE = "MEMESCOPE_CXX"
 COMPILERS = ("c++", "g++", "clang++")
 SOURCES = Path(__file__).parent
 FLAGS = (
-    "-std=c++17", "-O3", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-w", "-pthread",
+    "-std=c++17", "-O2", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-w", "-pthread",
 )  # fmt: skip
 BASE = ("base", "-DLANES=4")
 X86 = (("avx2", "-DLANES=8", "-mavx2", "-mfma"), ("avx512", "-DLANES=16", "-mavx512f", "-mprefer-vector-width=512"))
@@ -40,13 +41,13 @@ _log = logging.getLogger("memescope.ssm")
 
 def library() -> tuple[ctypes.CDLL | None, str | None]:
     """The loaded kernel, or None and why not. Compiled at most once a process and place."""
-    return _loaded(os.environ.get(VARIABLE, ""), str(cache_folder()))
+    return _loaded(os.environ.get(VARIABLE, ""), os.environ.get("MEMESCOPE_SSM_BUILD") or str(cache_folder() / "ssm"))
 
 
 @cache
 def _loaded(wanted: str, folder: str) -> tuple[ctypes.CDLL | None, str | None]:
     try:
-        return ctypes.CDLL(str(_built(_compiler(wanted), Path(folder) / "ssm"))), None
+        return ctypes.CDLL(str(_built(_compiler(wanted), Path(folder)))), None
     except (OSError, RuntimeError, subprocess.SubprocessError, ImportError) as error:
         reason = str(error) or type(error).__name__
         _log.warning("selective scan: plain torch is used, as the kernel could not be compiled: %s", reason)
@@ -80,7 +81,7 @@ def _built(compiler: str, folder: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             start = time.monotonic()
-            _log.warning("selective scan: compiling the kernel into %s (once, about half a minute)", made)
+            _log.warning("selective scan: compiling the kernel into %s (once, about a quarter of a minute)", made)
             _compile(compiler, sets, x86, made)
             _log.info("selective scan: compiled in %.0f s", time.monotonic() - start)
     return made

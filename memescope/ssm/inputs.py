@@ -5,7 +5,7 @@ Shape letters: b batch, d channels (inner width), l length, n states of a channe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,21 +89,31 @@ def _shape(x: Tensor) -> tuple[int, ...]:
     return tuple(x.shape)
 
 
+def cleared(x: Tensor, mask: Tensor) -> Tensor:
+    """(b, ..., l) with 0 at masked positions, whatever stood there (NaN too)."""
+    return x.masked_fill(~mask.view(mask.shape[0], *(1,) * (x.ndim - 2), mask.shape[1]), 0)
+
+
 def without_masked(scan: Scan) -> Scan:
-    """The scan with nothing at masked positions, whatever stood there (NaN too), but for `delta`, which must become 0
-    only after bias and softplus: `steps` does that."""
-    if scan.mask is None:
+    """The scan with 0 at masked positions (`steps` sees to it that `delta` stays 0 there after bias and softplus)."""
+    mask = scan.mask
+    if mask is None:
         return scan
-    keep = scan.mask[:, None]
+    return replace(
+        with_clear_weights(scan),
+        u=cleared(scan.u, mask),
+        delta=cleared(scan.delta, mask),
+        z=None if scan.z is None else cleared(scan.z, mask),
+    )
 
-    def cleared(x: Tensor) -> Tensor:
-        return x.masked_fill(~(keep if x.ndim == 3 else keep[:, None]), 0)
 
-    return Scan(
-        cleared(scan.u), cleared(scan.delta), scan.a, scan.b if scan.b.ndim == 2 else cleared(scan.b),
-        scan.c if scan.c.ndim == 2 else cleared(scan.c), scan.d, None if scan.z is None else cleared(scan.z),
-        scan.bias, scan.softplus, scan.state, scan.mask,
-    )  # fmt: skip
+def with_clear_weights(scan: Scan) -> Scan:
+    """The scan with 0 at masked positions of B and C."""
+    mask = scan.mask
+    if mask is None:
+        return scan
+    b, c = (x if x.ndim == 2 else cleared(x, mask) for x in (scan.b, scan.c))
+    return replace(scan, b=b, c=c)
 
 
 def steps(scan: Scan, precision: torch.dtype) -> Tensor:
@@ -113,15 +123,25 @@ def steps(scan: Scan, precision: torch.dtype) -> Tensor:
         delta = delta + scan.bias.to(precision)[:, None]
     if scan.softplus:
         delta = torch.nn.functional.softplus(delta)
-    return delta if scan.mask is None else delta.masked_fill(~scan.mask[:, None], 0)
+    return delta if scan.mask is None else cleared(delta, scan.mask)
 
 
-def finished(scan: Scan, y: Tensor) -> Tensor:
-    """From the sum over states (b, d, l) to the output: skip D, gate z, 0 where masked, the type of u."""
+def finished(scan: Scan, u: Tensor, y: Tensor) -> Tensor:
+    """From the sum over states (b, d, l) to the output: skip D, gate z, 0 where masked, the type of u. `u` is that of
+    the scan in y's precision, given apart so that its two gradients meet before they are rounded."""
     if scan.d is not None:
-        y = y + scan.d.to(y.dtype)[:, None] * scan.u.to(y.dtype)
+        y = y + scan.d.to(y.dtype)[:, None] * u
     if scan.z is not None:
         y = y * torch.nn.functional.silu(scan.z.to(y.dtype))
     if scan.mask is not None:
-        y = y.masked_fill(~scan.mask[:, None], 0)
+        y = cleared(y, scan.mask)
     return y.to(scan.u.dtype)
+
+
+def only_first_derivatives() -> None:
+    """Called in a backward written by hand: UsageError where its result is to be differentiated once more."""
+    if torch.is_grad_enabled():
+        raise UsageError(
+            "selective scan: second derivatives (create_graph=True) exist only on the backend 'reference': "
+            "with memescope.ssm.use('reference'): ..."
+        )

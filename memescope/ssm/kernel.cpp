@@ -36,56 +36,54 @@ template <class T> INLINE Vec<T> load(const T *p) { Vec<T> v; memcpy(&v, p, size
 template <class T> INLINE void store(T *p, Vec<T> v) { memcpy(p, &v, sizeof v); }
 template <class T> INLINE Vec<T> all(T x) { return x - Vec<T>{}; }
 
-// 2^x. Float: to the nearest whole number k, then a polynomial of degree 6 on [-1/2, 1/2] (relative error 1.6e-8
-// before rounding, below 1e-7 after); 0 below 2^-126, infinity from 2^128. Double: the C library's.
-INLINE Vec<float> power(Vec<float> x) {
-  typedef Vec<float> V;
+// The nearest whole number.
+INLINE Vec<float> whole(Vec<float> x) {
 #if LANES == 16
-  V k = (V)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return (Vec<float>)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
-  V low = all(-127.f), high = all(128.f), magic = all(12582912.f);  // 1.5 2^23: adding it rounds to whole numbers
-  V inside = x < low ? low : (x > high ? high : x);
-  V shifted = inside + magic;
-  V k = shifted - magic;
-  V given = x;
-  x = inside;
+  const Vec<float> magic = all(12582912.f);  // 1.5 2^23: adding it leaves no room for a fraction
+  return (x + magic) - magic;
 #endif
-  V r = x - k;
-  V p = all(1.53707048e-4f);
-  p = p * r + 1.33998483e-3f;
-  p = p * r + 9.61837325e-3f;
-  p = p * r + 5.55032904e-2f;
-  p = p * r + 2.40226485e-1f;
-  p = p * r + 6.93147206e-1f;
+}
+
+// 2^k base^r, k whole, base^r within a factor sqrt(2) of 1: a polynomial of degree 6 (relative error 1.6e-8 before
+// rounding, below 1e-7 after), then the exponent; 0 below 2^-126, infinity from 2^128.
+constexpr float TWO[] = {0.000153707048f, 0.00133998483f, 0.00961837325f, 0.0555032904f, 0.240226485f, 0.693147206f};
+constexpr float E[] = {0.00138592911f, 0.00837476398f, 0.0416677243f, 0.16666421f, 0.499999954f, 1.00000004f};
+INLINE Vec<float> power_of(const float (&base)[6], Vec<float> k, Vec<float> r) {
+  Vec<float> p = all(base[0]);
+  p = p * r + base[1];
+  p = p * r + base[2];
+  p = p * r + base[3];
+  p = p * r + base[4];
+  p = p * r + base[5];
   p = p * r + 1.f;
 #if LANES == 16
-  return (V)_mm512_scalef_ps((__m512)p, (__m512)k);
+  return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)k);
 #else
-  typedef Lanes<float>::I I;
-  I bits;
-  memcpy(&bits, &shifted, sizeof bits);
-  I value;
-  memcpy(&value, &p, sizeof value);
-  value += bits << 23;
-  memcpy(&p, &value, sizeof p);
-  return given < all(-126.f) ? V{} : p;
+  Lanes<float>::I bits;
+  memcpy(&bits, &p, sizeof bits);
+  bits += __builtin_convertvector(k, Lanes<float>::I) << 23;
+  memcpy(&p, &bits, sizeof p);
+  p = k > all(128.f) ? all(HUGE_VALF) : p;
+  return k < all(-126.f) ? Vec<float>{} : p;
 #endif
+}
+
+// 2^x; in double the C library's.
+INLINE Vec<float> power(Vec<float> x) {
+  Vec<float> k = whole(x);
+  return power_of(TWO, k, x - k);
 }
 INLINE Vec<double> power(Vec<double> x) {
   for (int64_t i = 0; i < Lanes<double>::W; ++i) x[i] = exp2(x[i]);
   return x;
 }
 
-// e^x: k as above, the rest with log2(e) in two parts, so that rounding the product costs nothing.
+// e^x; ln 2 in two parts, the first so short that its product with k is exact.
 INLINE Vec<float> natural(Vec<float> x) {
-  Vec<float> high = x * 1.4426950216f;
-#if LANES == 16
-  Vec<float> k = (Vec<float>)_mm512_roundscale_ps((__m512)high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  Vec<float> r = (Vec<float>)_mm512_fmsub_ps((__m512)x, _mm512_set1_ps(1.4426950216f), (__m512)k);
-  return (Vec<float>)_mm512_scalef_ps((__m512)power(r + x * 1.9259629e-8f), (__m512)k);
-#else
-  return power(high + x * 1.9259629e-8f);
-#endif
+  Vec<float> k = whole(x * 1.44269504f);
+  return power_of(E, k, (x - k * 0.693359375f) + k * 2.12194440e-4f);
 }
 INLINE Vec<double> natural(Vec<double> x) {
   for (int64_t i = 0; i < Lanes<double>::W; ++i) x[i] = exp(x[i]);

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from memescope.errors import MemescopeError, UsageError
 from memescope.ssm import build
-from memescope.ssm.inputs import Scan, without_masked
+from memescope.ssm.inputs import Scan, only_first_derivatives, with_clear_weights
 
 LEVELS = ("base", "avx2", "avx512")
 """Instruction sets the kernel is compiled for; the best one the machine has is used."""
@@ -67,9 +67,7 @@ def exponential(x: Tensor) -> Tensor:
 
 def scan(given: Scan) -> tuple[Tensor, Tensor]:
     """Output (b, d, l) in u's type and the state after the last step (b, d, n) in the scan's precision."""
-    if given.mask is not None:  # the kernel skips masked u, delta and z by itself; B and C are small
-        clean = without_masked(Scan(**{**vars(given), "u": given.u[:, :0], "delta": given.delta[:, :0], "z": None}))
-        given = Scan(**{**vars(given), "b": clean.b, "c": clean.c})
+    given = with_clear_weights(given)  # masked u, delta and z the kernel skips by itself
     tensors = (given.u, given.delta, given.a, given.b, given.c, given.d, given.z, given.bias, given.state)
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
         y, last = _Native.apply(*tensors, given.mask, given.softplus)
@@ -87,8 +85,8 @@ class _Native(torch.autograd.Function):
         return y, last
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
+        only_first_derivatives()
         *given, kept = ctx.saved_tensors
         return (*_backward(*given, ctx.softplus, kept=kept, dy=dy, dlast=dlast), None, None)
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memescope.ssm.inputs import Scan, finished, steps, without_masked
+from memescope.ssm.inputs import Scan, finished, only_first_derivatives, steps, without_masked
 
 SLICE = 1 << 18
 """States of one slice, over all steps."""
@@ -31,10 +31,9 @@ def scan(given: Scan) -> tuple[Tensor, Tensor]:
     kind = given.precision
     b, d, _ = given.u.shape
     state = given.u.new_zeros(b, d, given.a.shape[1], dtype=kind) if given.state is None else given.state.to(kind)
-    y, last = _States.apply(
-        given.u.to(kind), steps(given, kind), given.a.to(kind), given.b.to(kind), given.c.to(kind), state
-    )
-    return finished(given, y), last
+    u = given.u.to(kind)
+    y, last = _States.apply(u, steps(given, kind), given.a.to(kind), given.b.to(kind), given.c.to(kind), state)
+    return finished(given, u, y), last
 
 
 class _States(torch.autograd.Function):
@@ -54,6 +53,7 @@ class _States(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        only_first_derivatives()
         u, dt, a, b, c, state = ctx.saved_tensors
         dy, dlast = grads
         du, ddt, dstate = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, dt, state))

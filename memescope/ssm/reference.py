@@ -30,7 +30,7 @@ def scan(given: Scan) -> tuple[Tensor, Tensor]:
         abar = torch.exp(dt[:, :, t, None] * a)
         h = abar * h + dt[:, :, t, None] * at(big_b, t) * u[:, :, t, None]
         y.append((at(big_c, t) * h).sum(-1))
-    return finished(given, torch.stack(y, -1) if y else torch.zeros_like(u)), h
+    return finished(given, u, torch.stack(y, -1) if y else torch.zeros_like(u)), h
 
 
 def per_channel(x: Tensor, d: int) -> Tensor:
