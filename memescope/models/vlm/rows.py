@@ -131,6 +131,8 @@ class Speaker(Protocol):
     end: int
     """The token that ends the assistant's turn."""
     pad: int
+    gap: str
+    """What the template writes between the opening of the assistant's turn and its first word."""
 
     def open(self, system: str, user: str, picture: Sequence[int] | None) -> list[int]:
         """The prompt's tokens, those of the picture where the chat template puts them."""
@@ -158,13 +160,21 @@ class Row:
 def prompt(speaker: Speaker, ask: Ask, picture: Sequence[int] | None) -> list[int]:
     """The tokens of what is given: template, picture (`None`: there is none), lead."""
     opened = speaker.open(ask.system, ask.user, picture if ask.image else None)
-    return [*opened, *(speaker.words(ask.lead) if ask.lead else [])]
+    return [*opened, *(speaker.words(begun(speaker, ask.lead)) if ask.lead else [])]
+
+
+def begun(speaker: Speaker, text: str) -> str:
+    """The first words of the assistant's turn, as the template begins them."""
+    return text if text[:1].isspace() else speaker.gap + text
 
 
 def row(speaker: Speaker, turn: Turn, picture: Sequence[int] | None, longest: int | None = None) -> Row:
     """One turn as a row. An answer longer than `longest` tokens is cut, and then has no end to be learnt."""
     given = prompt(speaker, turn.ask, picture)
-    answer = [token for piece in turn.pieces for token in speaker.words(piece)]
+    pieces = list(turn.pieces)
+    if not turn.lead:
+        pieces[0] = begun(speaker, pieces[0])
+    answer = [token for piece in pieces for token in speaker.words(piece)]
     if not answer:
         raise UsageError(f"nothing to learn: the answer to {turn.user[:60]!r} is empty")
     answer = answer[:longest] if longest is not None and len(answer) > longest else [*answer, speaker.end]
