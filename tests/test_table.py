@@ -17,6 +17,7 @@ from memescope.evaluation.predictions import MODEL, Row, Said
 from memescope.evaluation.rows import cells
 from memescope.taxonomy import load_taxonomy
 from memescope.training.table import load_table, missing, result_path
+from memescope.training.table_text import figures_of, markdown
 
 HARMFUL = load_taxonomy()["harmful"]
 
@@ -184,3 +185,49 @@ def test_a_row_is_measured_kept_and_never_run_again(tmp_path: Path, capsys: pyte
     assert run([*options, "--run"]) == 0
     assert result.read_bytes() == first
     assert "| floor | ." in capsys.readouterr().out
+
+
+def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from memescope import cli
+    from memescope.curation.synth import synth
+    from memescope.datasets import read_split
+    from memescope.meme import Answer, Reading
+
+    class Parrot:
+        """Writes the meme's text, or nothing of it; answers one thing."""
+
+        name, version, tasks = "parrot", "1", ("sentiment",)
+        card: dict[str, object] = {}  # noqa: RUF012 - as models have it
+
+        def __init__(self, folder: str) -> None:
+            self.says = folder == "starter"
+
+        def answer(self, memes):
+            said = Answer("neutral", {"negative": 0.2, "neutral": 0.6, "positive": 0.2})
+            return [Reading({"sentiment": said}) for _ in memes]
+
+        def generate(self, memes):
+            assert not any(meme.rationale or meme.labels for meme in memes)
+            return [meme.text if self.says else "nothing of it" for meme in memes]
+
+    synth(tmp_path / "drawn", 30, 0, languages=["en"], splits=True, sides=(200, 260))
+    memes = read_split(tmp_path / "drawn", "test")
+    references = tmp_path / "teacher.jsonl"
+    references.write_text("".join(json.dumps({"id": m.id, "rationale": m.text}) + "\n" for m in memes))
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        f"{{name: t, title: t, data: drawn, tasks: [sentiment], figures: [accuracy], against: one, written: 4,"
+        f" rationales: {references}, rows: [{{name: one, model: starter}}, {{name: other, model: silent}},"
+        " {name: third, model: starter, writes: false}]}"
+    )
+    monkeypatch.setattr("memescope.training.table.load", Parrot)
+    options = ["table", str(path), "--root", str(tmp_path), "--results", str(tmp_path / "results")]
+    assert cli.run([*options, "--run"]) == 0
+    found = figures_of(load_table(str(path)), tmp_path / "results")["rationales"]
+    assert set(found) == {"one", "other"}
+    assert found["one"]["n"] == min(4, len(memes))
+    assert found["one"]["figures"]["rouge_l"]["value"] == pytest.approx(1.0)
+    assert found["other"]["less"]["rouge_l"]["verdict"] == "worse"
+    text = markdown(load_table(str(path)), tmp_path / "results")
+    assert "## Written rationales (n = " in text
+    assert "without synonyms" in text or "with synonyms" in text

@@ -23,6 +23,7 @@ from memescope.evaluation.intervals import RESAMPLES, clusters
 from memescope.evaluation.predictions import MODEL, Row, Said, rounded, rows_of
 from memescope.evaluation.results import Evaluation
 from memescope.evaluation.score import score
+from memescope.evaluation.written import score_written, write_for
 from memescope.meme import Meme, Reading
 from memescope.perception.pictures import open_picture
 from memescope.taxonomy import Task, load_taxonomy
@@ -56,18 +57,27 @@ def evaluate(
     resamples: int = RESAMPLES,
     clean: str | Path | None = None,
     only: Collection[str] | None = None,
+    learnt: Sequence[str] = ("train",),
+    references: Mapping[str, str] | None = None,
+    written: int = 0,
+    batch: int = BATCH,
     progress: Progress = lambda stage, done, total: None,
 ) -> Evaluation:
     """Measure `model` on a split of the prepared set in the folder `data`.
 
     `text="ocr"` gives every system the text our OCR reads from the picture instead of the set's own. `limit` takes that
-    many rows, spread evenly over the split. Without a train split, or when the train split itself is measured, there
-    are neither baselines nor clean figures. `seed` fixes folds, resamples and simulations.
+    many rows, spread evenly over the split. `learnt` are the splits that the model was trained on: baselines are fitted
+    on them, and clean rows share nothing with them. Where they are not there, or one of them is itself measured, there
+    are neither. `seed` fixes folds, resamples and simulations.
 
     Clean rows are those that share no key with a training row (`curation.identity.seen`), or where `clean` names what
     `memescope data audit --out` wrote, or a `clean.json` lies in `data`, those that the audit finds no leak of.
 
-    `only` takes the memes with these ids; `split_hash` still names the whole split.
+    With `references` (rationales by meme id) a model that writes is measured on what it writes, too, for `written` of
+    the rows that have one (0: all): see `evaluation.written`.
+
+    `only` takes the memes with these ids; `split_hash` still names the whole split. `batch` memes are given to the
+    model at once: that matters to a model whose answers depend on each other (`mmorient`, transductive).
 
     Raises `UsageError` for a set without the split, for one that shares no task with the model, and when no row can be
     read.
@@ -93,15 +103,15 @@ def evaluate(
         usable = read_texts(usable, progress)
     readings: list[Reading] = []
     answered: list[tuple[Meme, Identity]] = []
-    for start in range(0, len(usable), BATCH):
-        batch = usable[start : start + BATCH]
-        for pair, reading in zip(batch, _answer(model, [meme for meme, _ in batch]), strict=True):
+    for start in range(0, len(usable), batch):
+        some = usable[start : start + batch]
+        for pair, reading in zip(some, _answer(model, [meme for meme, _ in some]), strict=True):
             if isinstance(reading, MemescopeError):
                 errors[pair[0].id] = str(reading)
             else:
                 readings.append(reading)
                 answered.append(pair)
-        progress(f"{model.name} answers", min(start + BATCH, len(usable)), len(usable))
+        progress(f"{model.name} answers", min(start + batch, len(usable)), len(usable))
     if not answered:
         raise UsageError(f"{data}: none of the {len(memes)} memes could be answered; the first error: {_first(errors)}")
     measured, known = [meme for meme, _ in answered], [identity for _, identity in answered]
@@ -110,7 +120,7 @@ def evaluate(
     if clean is None and (Path(data) / CLEAN_FILE).is_file():
         clean = Path(data) / CLEAN_FILE
     audited = read_clean(clean) if clean is not None else None
-    learnt = _add_training(rows, answered, Path(data), split, tasks, baselines, seed, progress)
+    trained = _add_training(rows, answered, Path(data), split, learnt, tasks, baselines, seed, progress)
     if audited is not None:
         for row, meme in zip(rows, measured, strict=True):
             row.seen = audited.seen(meme)
@@ -125,12 +135,16 @@ def evaluate(
         "seed": seed,
         "resamples": resamples,
         "taxonomy": taxonomy.version,
-        "clean_rule": audited.rule if audited is not None else KEYS_RULE if learnt else None,
+        "clean_rule": audited.rule if audited is not None else KEYS_RULE if trained else None,
         "rows": len(memes),
         "errors": errors,
         "unanswered_tasks": sorted(there - {task.name for task in tasks}),
     }
-    return Evaluation(metrics | score(rows, tasks, seed=seed, resamples=resamples, progress=progress), rows)
+    metrics |= score(rows, tasks, seed=seed, resamples=resamples, progress=progress)
+    if references is not None:
+        write_for(model, measured, rows, references, written, progress)
+        metrics["rationale"] = score_written(rows, seed, resamples)
+    return Evaluation(metrics, rows)
 
 
 def read_texts(pairs: Sequence[tuple[Meme, Identity]], progress: Progress) -> list[tuple[Meme, Identity]]:
@@ -192,18 +206,19 @@ def _add_training(
     answered: Sequence[tuple[Meme, Identity]],
     data: Path,
     split: str,
+    learnt: Sequence[str],
     tasks: Sequence[Task],
     baselines: bool,
     seed: int,
     progress: Progress,
 ) -> bool:
-    """Note in each row what it shares with the train split, and what the baselines fitted on that say.
+    """Note in each row what it shares with the splits that were learnt from, and what baselines fitted on them say.
 
-    False where there is no train split, or the rows are its own.
+    False where one of them is not there, or is the one that is measured.
     """
-    if split == "train" or not has_split(data, "train"):
+    if split in learnt or not all(has_split(data, one) for one in learnt):
         return False
-    train = read_split(data, "train")
+    train = [meme for one in learnt for meme in read_split(data, one)]
     known = identify(train, progress)
     for row, kinds in zip(rows, seen([identity for _, identity in answered], known), strict=True):
         row.seen = kinds

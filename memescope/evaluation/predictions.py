@@ -1,9 +1,10 @@
 """What was predicted of every row, kept beside the metrics so that it can be scored or drawn again.
 
 `predictions.jsonl`: one row a line, `{"id", "cluster", "seen", "truth": {TASK: label},
-"answers": {SYSTEM: {TASK: {"label", "probabilities", "abstain"}}}, "source", "lang"}`. The evaluated model is the
-system `model`; the others are baselines. Rows of one `cluster` number are one meme; `seen` names what a row shares
-with training rows; `source` and `lang` are the dataset's own, None in files written before they were kept.
+"answers": {SYSTEM: {TASK: {"label", "probabilities", "abstain"}}}, "source", "lang", "written", "reference"}`. The
+evaluated model is the system `model`; the others are baselines. Rows of one `cluster` number are one meme; `seen` names
+what a row shares with training rows; `source` and `lang` are the dataset's own, None in files written before they were
+kept; `written` is the model's rationale and `reference` the teacher's, where they were measured.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Row:
     answers: dict[str, dict[str, Said]] = field(default_factory=dict)
     source: str | None = None
     lang: str | None = None
+    written: str | None = None
+    reference: str | None = None
 
 
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
@@ -116,6 +119,8 @@ def read_rows(path: Path) -> list[Row]:
                     answers=answers,
                     source=record.get("source"),
                     lang=record.get("lang"),
+                    written=record.get("written"),
+                    reference=record.get("reference"),
                 )
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:

@@ -13,6 +13,7 @@ from memescope.curation.identity import Progress
 from memescope.errors import UsageError
 from memescope.evaluation.predictions import Row, read_rows, to_lines
 from memescope.evaluation.score import score
+from memescope.evaluation.written import score_written
 from memescope.taxonomy import load_taxonomy
 
 
@@ -34,6 +35,8 @@ def rescore(folder: str | Path, *, seed: int | None = None, progress: Progress =
     seed = before["seed"] if seed is None else seed
     tasks = [load_taxonomy()[name] for name in before["tasks"]]
     again = score(rows, tasks, seed=seed, resamples=before["resamples"], progress=progress)
+    if (written := score_written(rows, seed, before["resamples"])) is not None:
+        again["rationale"] = written
     return Evaluation(before | {"seed": seed} | again, rows)
 
 

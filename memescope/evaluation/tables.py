@@ -48,6 +48,8 @@ def print_tables(metrics: Mapping[str, Any], console: Console) -> None:
         console.print(_table(clean, f"clean: {_CLEAN[metrics.get('clean_rule') != RULE]}"))
     if (means := averages_table(metrics, load_taxonomy().categories)) is not None:
         console.print(means)
+    if (wrote := written_table(metrics)) is not None:
+        console.print(wrote)
     for line in notes(metrics):
         console.print(line, highlight=False, markup=False)
 
@@ -164,6 +166,20 @@ def averages_table(part: Mapping[str, Any], categories: Mapping[str, str]) -> An
             *[cell(mine[figure]) for figure in AVERAGED],
             *[number(its["systems"][o]["macro_f1"]["value"]) if o in its["systems"] else "-" for o in others],
         )
+    return shown
+
+
+def written_table(metrics: Mapping[str, Any]) -> Any:
+    """Figures of the model's rationales against the teacher's; None where they were not measured."""
+    from rich.table import Table
+
+    its = metrics.get("rationale")
+    if not its:
+        return None
+    shown = Table(title=f"rationales against the teacher's (n = {its['n']})", title_justify="left")
+    for header in its["figures"]:
+        shown.add_column(header, justify="right")
+    shown.add_row(*[cell(figure) for figure in its["figures"].values()])
     return shown
 
 

@@ -36,7 +36,9 @@ class TableRow(Part):
 
     `of` names the table in which the row (by the same name and seeds) is run; here it is only shown. `folds` trains the
     recipe so many times, each time without one part of the training memes, which it then answers: together they are
-    one row, out of fold. `not_run` says why a row is not run, and what it would cost.
+    one row, out of fold. `writes: false` is for a model that was not taught to write: its rationales are not measured.
+    `not_run` says why a row is not run, and what it would cost.
+    `batch` memes are given to the model at once, which matters where answers depend on each other.
     """
 
     name: str
@@ -47,8 +49,10 @@ class TableRow(Part):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     of: str | None = None
     folds: int = Field(default=0, ge=0)
+    writes: bool = True
     note: str = ""
     not_run: str = ""
+    batch: int = Field(default=32, ge=1)
 
 
 class PaperRow(Part):
@@ -61,7 +65,11 @@ class PaperRow(Part):
 
 
 class Table(Part):
-    """What a table measures. `against` is the row that the others are compared with, paired."""
+    """What a table measures. `against` is the row that the others are compared with, paired.
+
+    With `rationales` (a teacher's, of the measured split) models that write are measured on what they write for
+    `written` of the memes, spread evenly (0: all).
+    """
 
     name: str
     title: str
@@ -71,6 +79,8 @@ class Table(Part):
     tasks: tuple[str, ...] = Field(min_length=1)
     figures: tuple[str, ...] = ("macro_f1", "accuracy")
     against: str | None = None
+    rationales: Path | None = None
+    written: int = Field(default=0, ge=0)
     rows: tuple[TableRow, ...] = Field(min_length=1)
     paper: tuple[PaperRow, ...] = ()
 
@@ -124,7 +134,7 @@ def load_table(name: str, folder: Path = Path("recipes/tables")) -> Table:
 
 def result_path(table: Table, row: str, seed: int, results: Path = RESULTS) -> Path:
     """Where one row and seed is kept: in the table that runs it."""
-    shown = {one.name: one.of for one in table.rows}
+    shown = {name: one.of for one in table.rows for name in (one.name, *(piece.name for piece in pieces(one)))}
     return (
         results / (shown.get(row) or table.name) / f"{re.sub(r'[^a-z0-9]+', '-', row.lower()).strip('-')}-{seed}.json"
     )
@@ -208,6 +218,7 @@ def run_row(
     """
     settings: dict[str, Any] | None = None
     only: list[str] | None = None
+    learnt: Sequence[str] = ("train",)
     trained = cache_folder() / "runs" / table.name / result_path(table, row.name, seed).stem
     if row.recipe is not None:
         overrides = [*row.settings, f"train.seed={seed}", f"data.root={root}", f"out={trained}"]
@@ -215,10 +226,21 @@ def run_row(
         run = train(recipe, progress=report)
         if row.folds:
             only = _held_out(recipe)
+        learnt = _learnt(recipe, table)
         settings = {"recipe": str(row.recipe), "settings": list(row.settings), "val": run.metrics["val"]}
         settings |= {"seconds": run.metrics["seconds"], "stages": run.metrics["stages"]}
     model = load(trained if row.recipe is not None else row.model or "starter")
-    found = evaluate(model, root / table.data, split=table.split, text=table.text, only=only, progress=report)
+    found = evaluate(
+        model,
+        root / table.data,
+        split=table.split,
+        text=table.text,
+        only=only,
+        learnt=learnt,
+        references=_references(table, root) if row.writes else None,
+        written=table.written,
+        progress=report,
+    )
     content: dict[str, Any] = {"table": table.name, "row": row.name, "seed": seed, "training": settings}
     content |= summary(found.metrics) | {"seed": seed, "predictions": pack(found.rows, found.metrics["split_hash"])}
     if only is not None:
@@ -230,6 +252,25 @@ def run_row(
     if not keep and row.recipe is not None:
         shutil.rmtree(trained)
     return path
+
+
+def _references(table: Table, root: Path) -> dict[str, str] | None:
+    """The teacher's rationales by meme id, as the table names them; None where it names none."""
+    if table.rationales is None:
+        return None
+    from memescope.rationales.audit_input import read_any
+
+    memes = read_split(root / table.data, table.split)
+    return {its: one.rationale for its, one in read_any(table.rationales, memes, table.tasks[0]).items()}
+
+
+def _learnt(recipe: Recipe, table: Table) -> Sequence[str]:
+    """The splits of the table's own set that a staged recipe learns from."""
+    from memescope.training.staged.recipe import StagedRecipe
+
+    if isinstance(recipe, StagedRecipe) and table.data in recipe.data.sets:
+        return recipe.data.train_splits
+    return ("train",)
 
 
 def _held_out(recipe: Recipe) -> list[str]:

@@ -10,6 +10,7 @@ from memescope.evaluation.rows import Cell, as_json, cells
 from memescope.evaluation.tables import cell, number
 from memescope.taxonomy import load_taxonomy
 from memescope.training.table import RESULTS, Measured, Table, measured, pieces, predictions, result_path
+from memescope.training.table_written import written_markdown, written_of
 
 
 def figures_of(table: Table, results: Path = RESULTS) -> dict[str, Any]:
@@ -21,6 +22,8 @@ def figures_of(table: Table, results: Path = RESULTS) -> dict[str, Any]:
         for kind in _kinds(measured(table, results)):
             n, its = cells(systems, load_taxonomy()[name], table.figures, table.against, clean=kind == "clean")
             found["tasks"][name][kind] = {"n": n, "rows": as_json(its)}
+    if wrote := written_of(table, measured(table, results)):
+        found["rationales"] = wrote
     return found
 
 
@@ -46,7 +49,7 @@ def markdown(table: Table, results: Path = RESULTS) -> str:
             n, its = cells(systems, task, table.figures, table.against, clean=kind == "clean")
             lines += [f"## {name}, {'as published' if kind == 'published' else 'clean rows'} (n = {n})", ""]
             lines += _rows(table, its, first if kind == "clean" else None, results)
-    return "\n".join(lines)
+    return "\n".join([*lines, *written_markdown(table, there)])
 
 
 def _kinds(there: Sequence[Measured]) -> tuple[str, ...]:

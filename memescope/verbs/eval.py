@@ -32,6 +32,9 @@ def evaluate_model(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of folds, resamples and simulations. Default: 0.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only that many rows, spread over the split.")] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Memes given to the model at once; matters where answers depend on each other.")
+    ] = 32,
     baselines: Annotated[bool, typer.Option(help="Fit the baselines on the train split and compare.")] = True,
     clean: Annotated[
         Path | None,
@@ -40,6 +43,17 @@ def evaluate_model(
             "DATA/clean.json where there is one, else rows that share a picture or a text with training."
         ),
     ] = None,
+    learnt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A split the model was trained on; repeat for several. Baselines learn from it. Default: train."
+        ),
+    ] = None,
+    rationales: Annotated[
+        Path | None,
+        typer.Option(help="A teacher's rationales of this split: the model's own are measured against them."),
+    ] = None,
+    written: Annotated[int, typer.Option(min=0, help="With --rationales: for so many memes; 0: all.")] = 0,
     again: Annotated[
         Path | None,
         typer.Option("--from", help="Score again what an earlier eval left in this folder; no model needed."),
@@ -80,8 +94,12 @@ def evaluate_model(
                 text="ocr" if text is Text.ocr else "given",
                 seed=seed or 0,
                 limit=limit,
+                batch=batch,
                 baselines=baselines,
                 clean=clean,
+                learnt=learnt or ("train",),
+                references=_references(rationales, data, split) if rationales is not None else None,
+                written=written,
                 progress=report,
             )
         home = Path(run) / "eval" if Path(run).is_dir() else Path("memescope-eval") / model.name
@@ -94,3 +112,13 @@ def evaluate_model(
     # A file or a pipe has no width: wide enough that no figure is cut.
     print_tables(evaluation.metrics, console if console.is_terminal else Console(width=150))
     print(f"metrics: {path}")
+
+
+def _references(path: Path, data: Path, split: str) -> dict[str, str]:
+    """Rationales by meme id, of the first task that the memes are labelled for."""
+    from memescope.datasets import read_split
+    from memescope.rationales.audit_input import read_any
+
+    memes = read_split(data, split)
+    task = next((task for meme in memes for task in meme.labels), "")
+    return {its: one.rationale for its, one in read_any(path, memes, task).items()}

@@ -1,0 +1,80 @@
+"""The part of a results table that is about written rationales: every figure of every row that writes, and paired
+differences on the memes that both wrote about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memescope.errors import UsageError
+from memescope.evaluation.generated import TEXT_FIGURES, compare_texts, means
+from memescope.evaluation.tables import cell, number
+from memescope.training.table import Measured, Table
+
+Floats = NDArray[np.float64]
+_DIFFERENCES = ("bleu", "rouge_l", "similarity")
+"""Figures whose difference to the reference row is shown."""
+
+
+def written_of(table: Table, there: Sequence[Measured]) -> dict[str, Any]:
+    """Row -> {"n", "seeds", "figures": {FIGURE: interval}, "less": {FIGURE: difference}} of the rows that write."""
+    gathered = {row.name: _mean_over_seeds([one for one in there if one.row == row.name]) for row in table.rows}
+    against = gathered.get(table.against or "")
+    found: dict[str, Any] = {}
+    for name, its in gathered.items():
+        if its is None:
+            continue
+        places, cluster, values, seeds = its
+        less = {}
+        if against is not None and name != table.against:
+            if against[0] != places:
+                raise UsageError(f"row {name!r} wrote about other memes than {table.against!r}")
+            less = {key: one.to_dict() for key, one in compare_texts(values, against[2], cluster).items()}
+        figures = {key: vars(one) for key, one in means(values, cluster).items()}
+        found[name] = {"n": len(places), "seeds": seeds, "figures": figures, "less": less}
+    return found
+
+
+def written_markdown(table: Table, there: Sequence[Measured]) -> list[str]:
+    """The part as Markdown lines; none where no row wrote."""
+    found = written_of(table, there)
+    if not found:
+        return []
+    first = next(one.content["rationale"] for one in there if one.content.get("rationale"))
+    heads = ["row", *TEXT_FIGURES, *(f"{name} less {table.against}" for name in _DIFFERENCES if table.against)]
+    synonyms = "with" if first["synonyms"] else "without"
+    said = (
+        f"Against the teacher's; means over memes and seeds. Encoder: {first['encoder']}; METEOR {synonyms} synonyms."
+    )
+    lines = [f"## Written rationales (n = {first['n']})", "", said, ""]
+    lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for name, its in found.items():
+        shown = [cell(its["figures"][key]) if key == "bleu" else _short(its["figures"][key]) for key in TEXT_FIGURES]
+        less = [f"{cell(one)} {one['verdict']}" if (one := its["less"].get(key)) else "" for key in _DIFFERENCES]
+        lines.append("| " + " | ".join([name, *shown, *(less if table.against else [])]) + " |")
+    return [*lines, ""]
+
+
+def _short(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.0f}" if figure["value"] > 2 else number(figure["value"])
+
+
+def _mean_over_seeds(
+    seeds: Sequence[Measured],
+) -> tuple[list[int], NDArray[np.int64], dict[str, Floats], int] | None:
+    """(places, clusters, figure -> mean over the seeds of each meme's value, number of seeds)."""
+    wrote = [one.content for one in seeds if one.content.get("rationale")]
+    if not wrote:
+        return None
+    places = wrote[0]["rationale"]["rows"]
+    if any(one["rationale"]["rows"] != places for one in wrote):
+        raise UsageError(f"the seeds of row {seeds[0].row!r} wrote about different memes")
+    cluster = np.unique([wrote[0]["predictions"]["cluster"][i] for i in places], return_inverse=True)[1]
+    values = {
+        name: np.mean([one["rationale"]["values"][name] for one in wrote], axis=0, dtype=np.float64)
+        for name in TEXT_FIGURES
+    }
+    return places, cluster.astype(np.int64), values, len(wrote)
