@@ -321,10 +321,10 @@ def _edges_each(trees: Sequence[Tree], states: Tensor, head: Any) -> list[Tensor
         at_wanted = stop
     flat = torch.cat(found)
     flat = flat.new_zeros(len(flat)).index_copy(0, torch.tensor(order, device=device), flat)
-    edges, at = [], 0
+    edges, done = [], 0
     for tree in trees:
         wanted = tree.wanted
         whole = flat.new_zeros(len(tree.tokens))
-        edges.append(whole.index_copy(0, torch.tensor(wanted, device=device), flat[at : at + len(wanted)]))
-        at += len(wanted)
+        edges.append(whole.index_copy(0, torch.tensor(wanted, device=device), flat[done : done + len(wanted)]))
+        done += len(wanted)
     return edges

@@ -42,7 +42,7 @@ class _Pretrained(PreTrainedModel):
     config_class = TinyVlmConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012 - as transformers declares it
     _no_split_modules = ["LlamaDecoderLayer"]  # noqa: RUF012 - as transformers declares it
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -146,14 +146,10 @@ class TinyVlmForConditionalGeneration(_Pretrained, GenerationMixin):
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **loss_kwargs)
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=found.past_key_values)
 
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, is_first_iteration: bool | None = False, visual: Tensor | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+    def prepare_inputs_for_generation(self, *args: Any, visual: Tensor | None = None, **kwargs: Any) -> Any:
         """The picture is read with the prompt only: afterwards its keys and values are in the cache."""
-        found: dict[str, Any] = super().prepare_inputs_for_generation(
-            input_ids, is_first_iteration=is_first_iteration, **kwargs
-        )
-        if is_first_iteration or not kwargs.get("use_cache", True):
+        found = super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[misc]
+        if kwargs.get("is_first_iteration") or not kwargs.get("use_cache", True):
             found["visual"] = visual
         return found
 

@@ -85,6 +85,9 @@ class Vlm(ABC):
 
     # pictures
 
+    fixed_grid: tuple[int, int] | None = None
+    """The grid of every picture, where it does not depend on its size."""
+
     @abstractmethod
     def grid(self, picture: Picture) -> tuple[int, int]:
         """The grid of the picture's `Sight`, without encoding it."""
@@ -102,8 +105,13 @@ class Vlm(ABC):
         """Frozen features, on the CPU. A picture's do not depend on the others."""
 
     @property
+    def seen_by(self) -> str:
+        """Names the frozen weights that `see` runs."""
+        return self.version
+
+    @property
     def settings(self) -> Any:
-        """What `see` depends on beside the model's version and the picture."""
+        """What `see` depends on beside those weights and the picture."""
         return self.images.to_dict() if hasattr(self.images, "to_dict") else None
 
     # vectors
@@ -166,7 +174,7 @@ class Vlm(ABC):
 def rows_of(pictures: Sequence[Any], compute: Any) -> list[Any]:
     """`compute` of each different picture once, in the order of all. Pictures are told apart by their `key`."""
     first: dict[str, int] = {}
-    some = []
+    some: list[Any] = []
     for picture in pictures:
         if picture.key not in first:
             first[picture.key] = len(some)

@@ -41,7 +41,8 @@ class QwenVl(Vlm):
 
         side = self.images.patch_size * self._merge
         height, width = smart_resize(
-            *picture.pixels.shape[:2],
+            picture.pixels.shape[0],
+            picture.pixels.shape[1],
             factor=side,
             min_pixels=self.images.size["shortest_edge"],
             max_pixels=self.images.size["longest_edge"],

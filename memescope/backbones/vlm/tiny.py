@@ -30,10 +30,20 @@ class TinyVl(Vlm):
     kind = "tinyvlm"
     text_path = "model.language_model"
 
+    @property
+    def seen_by(self) -> str:
+        """The packaged encoder: its features are those of every TinyVLM."""
+        return str(self.model.config.vision_version)
+
+    @property
+    def fixed_grid(self) -> tuple[int, int]:  # type: ignore[override]
+        """`visual_side` places along each side."""
+        side = int(self.model.config.visual_side)
+        return side, side
+
     def grid(self, picture: Picture) -> tuple[int, int]:
         """The same for every picture."""
-        side = self.model.config.visual_side
-        return side, side
+        return self.fixed_grid
 
     def _span(self, grid: tuple[int, int]) -> tuple[int, ...]:
         return (self.image,) * (grid[0] * grid[1])

@@ -8,20 +8,20 @@ A family is a subclass that says what is said:
         def turns(self, meme, objective): ...        what is learnt of a meme
         def reason(self, meme): ...                  what a rationale is asked with; None: it writes none
 
-Everything else is here and the same for all. Pictures are frozen: `look` encodes each once, and whoever wants to keep
-what it gives (`training.vlm`) puts itself in its place.
+Everything else is here and the same for all. Pictures are seen with frozen weights through `look`; whoever wants to
+keep what it gives (`training.kept_sights`) puts itself in its place.
 
 Shape letters: `b` rows, `t` tokens, `d` width, `m` learnt places, `w` words of the vocabulary, `k` labels of a task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor
@@ -44,8 +44,32 @@ from memescope.objectives.generation import token_cross_entropy
 from memescope.perception.pictures import open_picture
 from memescope.taxonomy.tasks import load_taxonomy
 
-Look = Callable[[Sequence[Any]], list[Sight]]
-"""Pictures (files, bytes, pictures) to sights, in order."""
+
+class Look(Protocol):
+    """How a model comes to the sights of pictures (files, bytes, pictures)."""
+
+    def __call__(self, pictures: Sequence[Any]) -> list[Sight]:
+        """In order. `PictureError` for what cannot be read."""
+        ...
+
+    def grid(self, picture: Any) -> tuple[int, int]:
+        """The grid of the picture's sight."""
+        ...
+
+
+class Fresh:
+    """Each picture encoded anew."""
+
+    def __init__(self, vlm: Vlm) -> None:
+        self._vlm = vlm
+
+    def __call__(self, pictures: Sequence[Any]) -> list[Sight]:
+        """In order."""
+        return self._vlm.see([open_picture(picture) for picture in pictures])
+
+    def grid(self, picture: Any) -> tuple[int, int]:
+        """By the picture's size."""
+        return self._vlm.fixed_grid or self._vlm.grid(open_picture(picture))
 
 
 class VlmModel(PreTrainedModel):
@@ -63,7 +87,7 @@ class VlmModel(PreTrainedModel):
         self.core = vlm.model
         self.peft: Any = None
         self.version = f"{config.family}-unsaved"
-        self.look: Look = self.see
+        self.look: Look = Fresh(vlm)
         self._asker = Asker(vlm)
         vlm.freeze()
 
@@ -244,7 +268,7 @@ class VlmModel(PreTrainedModel):
             for (i, branch, numbers), its in zip(rows, edges, strict=True):
                 yield i, numbers, branch.scores(its, length)
 
-    def generate(self, memes: Sequence[Meme]) -> list[str]:  # type: ignore[override]
+    def generate(self, memes: Sequence[Meme]) -> list[str]:
         """The rationale of each meme, written greedily; empty where the family asks for none."""
         asks = [self.reason(meme) for meme in memes]
         some = [i for i, ask in enumerate(asks) if ask is not None]
@@ -276,10 +300,6 @@ class VlmModel(PreTrainedModel):
 
     # pictures
 
-    def see(self, pictures: Sequence[Any]) -> list[Sight]:
-        """The sights of some pictures, each encoded anew."""
-        return self.vlm.see([open_picture(picture) for picture in pictures])
-
     def _seen(self, memes: Sequence[Meme]) -> list[Sight | None]:
         there = [i for i, meme in enumerate(memes) if meme.image is not None]
         found: list[Sight | None] = [None] * len(memes)
@@ -289,7 +309,7 @@ class VlmModel(PreTrainedModel):
         return found
 
     def _span(self, meme: Meme) -> tuple[int, ...] | None:
-        return None if meme.image is None else self.vlm.span(self.vlm.grid(open_picture(meme.image)))
+        return None if meme.image is None else self.vlm.span(self.look.grid(meme.image))
 
     def _question(self, task: str) -> scoring.Question:
         entry = load_taxonomy()[task]

@@ -59,15 +59,20 @@ def train_staged(
     train: Sequence[Meme],
     val: Sequence[Meme],
     tricks: Callable[[Stage], Tricks] = lambda stage: PLAIN,
+    begin: Callable[[int, Stage], None] = lambda number, stage: None,
+    end: Callable[[Sequence[Meme]], None] = lambda labelled: None,
 ) -> dict[str, Any]:
     """Train `learner` as the recipe says and write the run folder; gives the content of `metrics.json`.
 
-    `tricks` says what a stage's training has beyond the plain one.
+    `tricks` says what a stage's training has beyond the plain one. `begin` is called before each stage with its number
+    (from 0), done or not: what it does to the learner depends on the recipe alone. `end` is called after the last with
+    the selection memes that have labels, before they are answered for calibration.
     """
     start = time.perf_counter()
     keys = stage_keys(recipe, learner.version, train, val)
     stages, log = [], ""
-    for stage, key in zip(recipe.stages, keys, strict=True):
+    for number, (stage, key) in enumerate(zip(recipe.stages, keys, strict=True)):
+        begin(number, stage)
         folder = cache_folder() / "training" / key
         rows = [usable(part, stage.objective, recipe.data.tasks) for part in (train, val)]
         for name, some in zip(("train", "val"), rows, strict=True):
@@ -81,6 +86,7 @@ def train_staged(
         stages.append(found | {"train": losses_between(entries)})
         log += "".join(json.dumps({"stage": stage.name, **entry}) + "\n" for entry in entries)
     labelled = usable(val, "label", recipe.data.tasks)
+    end(labelled)
     settled = settle(learner.answer(labelled), labelled, recipe.data.tasks, recipe.abstain, recipe.train.seed)
     card = {task: {"trained_on": _trained_on(task, train), "val": one.figures} for task, one in settled.items()}
     learner.settle(settled, card)
