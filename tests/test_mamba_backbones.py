@@ -137,7 +137,9 @@ def test_an_official_state_dict_loads_and_wrong_names_are_named() -> None:
     model = VMamba(settings)
     load_named(model, weights, "x")
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
-    wrong = {("layers.0.blocks.0.ln_1.weight" if k == "layers.0.blocks.0.norm.weight" else k): v for k, v in weights.items()}
+    wrong = {
+        ("layers.0.blocks.0.ln_1.weight" if k == "layers.0.blocks.0.norm.weight" else k): v for k, v in weights.items()
+    }
     wrong["patch_embed.0.bias"] = torch.zeros(5)
     with pytest.raises(MemescopeError) as error:
         load_named(model, wrong, "some.safetensors")

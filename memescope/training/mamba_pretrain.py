@@ -62,7 +62,9 @@ class PretrainPart(Part):
         if (self.text is None) == (self.image is None) or getattr(self, wanted) is None:
             raise ValueError(f"objective {self.objective!r}: expected the part {wanted!r} and no other")
         if self.text is not None and (self.objective == "masked") != (self.text.kind == "bert"):
-            raise ValueError(f"objective {self.objective!r} with text.kind {self.text.kind!r}: mamba learns next, bert masked")
+            raise ValueError(
+                f"objective {self.objective!r} with text.kind {self.text.kind!r}: mamba learns next, bert masked"
+            )
         return self
 
 

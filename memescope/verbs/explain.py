@@ -31,6 +31,12 @@ def explain(
     model: Annotated[str, typer.Option(help="A packaged model or a run folder.")] = "starter",
     task: Annotated[list[str] | None, typer.Option(help="Explain this task; repeat for several. Default: all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: IMAGE's name + -explained.")] = None,
+    method: Annotated[
+        str, typer.Option(help="occlusion, or an inside view: gradcam, hidden-attention (family mamba).")
+    ] = "occlusion",
+    check: Annotated[
+        int, typer.Option(help="IMAGE is a prepared set: how far so many of its test memes bear the methods out.")
+    ] = 0,
     inside: Annotated[
         bool,
         typer.Option("--inside", help="Also draw what the model attends to and whom it relates the meme to."),
@@ -42,16 +48,22 @@ def explain(
 ) -> None:
     """Show what each answer rests on: words and picture regions, measured by taking them out, and one sentence.
 
-    Writes explain.json and, with the extra 'data', one PNG for each task.
+    Writes explain.json and, with the extra 'data', one PNG for each task. With --check the areas under deletion and
+    insertion curves of every method the model has, beside those of random orders.
 
     Example:  memescope explain examples/memes/m00000-en.jpg --task harmful
     """
     from memescope.explanation.draw import draw_evidence
-    from memescope.models import load
+    from memescope.models import heat, load
     from memescope.perception.pictures import open_picture
 
     loaded = load(model)
     tasks = chosen(task or [], loaded.tasks)
+    if check:
+        from memescope.verbs.faithfulness import report
+
+        report(loaded, image, tasks, check, out, as_json)
+        return
     picture = open_picture(image)
     if text is None:
         from memescope.perception.ocr import load_ocr
@@ -60,6 +72,7 @@ def explain(
     meme = Meme(image=picture, text=text, id=image.name)
     reading = loaded.answer([meme])[0]
     evidence = loaded.explain(meme, tasks)
+    heats = {name: heat(loaded, meme, name, method) for name in tasks} if method != "occlusion" else {}
     folder = out or Path(f"{image.stem}-explained")
     folder.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
@@ -70,12 +83,20 @@ def explain(
             name: {"answer": asdict(reading.answers[name]), "evidence": asdict(evidence[name])} for name in tasks
         },
     }
+    for name, its in heats.items():
+        places = None if its.places is None else its.places.round(6).tolist()
+        record["tasks"][name][method] = {"words": [asdict(span) for span in its.words], "places": places}
     (folder / "explain.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     files = "explain.json"
     try:
         for name in tasks:
             drawing = draw_evidence(picture.pixels, title(name, reading.answers[name]), evidence[name])
             drawing.save(folder / f"{name}.png")
+            if name in heats:
+                from memescope.explanation.heat import draw_heat
+
+                view = draw_heat(picture.pixels, title(name, reading.answers[name]), heats[name], method)
+                view.save(folder / f"{name}-{method}.png")
         files += f" and {len(tasks)} drawings"
     except MissingExtra as error:  # the evidence itself needs no extra
         print(f"memescope explain: nothing drawn: {error}", file=sys.stderr)

@@ -70,7 +70,9 @@ class MambaMemesConfig(PreTrainedConfig):
         _one_of("fusion", self.fusion, FUSIONS)
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         if self.fusion != "concat" and (self.text is None or self.image is None):
-            raise UsageError(f"fusion {self.fusion!r} joins a picture to text tokens: it needs a text and an image part")
+            raise UsageError(
+                f"fusion {self.fusion!r} joins a picture to text tokens: it needs a text and an image part"
+            )
         if self.text is not None:
             for key, allowed in (("kind", TEXT_KINDS), ("direction", DIRECTIONS), ("pool", POOLS), ("merge", MERGES)):
                 _one_of(f"text.{key}", self.text[key], allowed)

@@ -72,7 +72,9 @@ class MambaMemes(PreTrainedModel):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.ModuleDict(
             {
-                name: nn.Sequential(nn.Linear(width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, _outputs(name)))
+                name: nn.Sequential(
+                    nn.Linear(width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, _outputs(name))
+                )
                 for name in config.tasks or {}
             }
         )

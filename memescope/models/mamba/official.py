@@ -99,7 +99,9 @@ def convert(checkpoint: str | Path, folder: str | Path) -> str:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         first = str(error).splitlines()[0]
-        raise MemescopeError(f"{path}: holds more than tensors, or is no checkpoint, and was not read: {first}") from None
+        raise MemescopeError(
+            f"{path}: holds more than tensors, or is no checkpoint, and was not read: {first}"
+        ) from None
     weights = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise MemescopeError(f"{path}: expected a state dict, or one under 'model'")

@@ -8,6 +8,7 @@ Shape letters: `b` memes, `t` tokens, `s` side in pixels, `v` places, `e` width,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.models.mamba.config import MambaMemesConfig
 from memescope.objectives.label import MISSING
-from memescope.perception.pictures import open_picture
+from memescope.perception.pictures import Picture, open_picture
 from memescope.taxonomy.tasks import load_taxonomy
 
 See = Callable[[Any], np.ndarray]
@@ -90,6 +91,12 @@ class MambaProcessor:
             batch["labels"] = torch.tensor([self.labels(meme) for meme in memes])
         return batch
 
+    def prepared(self, meme: Meme) -> Meme:
+        """The same meme with its picture opened, captions painted over where the model has that done."""
+        if meme.image is None or self.config.image is None:
+            return meme
+        return replace(meme, image=opened(meme.image, self.config.image["inpaint"]))
+
     def save_pretrained(self, folder: str | Path) -> None:
         """The tokenizer's files."""
         if self.tokenizer is not None:
@@ -125,24 +132,30 @@ def check_encoders(image: dict[str, Any], encoders: Sequence[Any]) -> None:
         )
 
 
-def _open(picture: Any, inpainted: bool) -> Any:
-    opened = open_picture(picture)
-    if inpainted:
-        from memescope.perception.inpaint import find_lines, inpaint
+PAINTED = "captions painted over"
+"""Stands in a picture's notes when it was looked for text, so that versions of it are not searched again."""
 
-        # the report masks captions and paints over them with OpenCV; method and radius are not stated
-        opened = inpaint(opened, find_lines(opened))
-    return opened
+
+def opened(picture: Any, inpainted: bool) -> Picture:
+    """A picture as a model looks at it: with `inpainted`, its captions painted over."""
+    found = open_picture(picture)
+    if not inpainted or PAINTED in found.notes:
+        return found
+    from memescope.perception.inpaint import find_lines, inpaint
+
+    # the report masks captions and paints over them with OpenCV; method and radius are not stated
+    found = inpaint(found, find_lines(found))
+    return replace(found, notes=(*found.notes, PAINTED))
 
 
 def _pixels(picture: Any, size: int, inpainted: bool) -> np.ndarray:
     # squeezed, not cropped: memes have their text and half of their point at the edges
-    return squeeze(_open(picture, inpainted).pixels, size).copy()
+    return squeeze(opened(picture, inpainted).pixels, size).copy()
 
 
 def _features(picture: Any, encoders: Sequence[Any], inpainted: bool) -> np.ndarray:
-    opened = _open(picture, inpainted)
-    found = [encoder.patches([opened])[0].reshape(-1, encoder.dim) for encoder in encoders]
+    shown = opened(picture, inpainted)
+    found = [encoder.patches([shown])[0].reshape(-1, encoder.dim) for encoder in encoders]
     return np.concatenate(found, -1).astype(np.float32)
 
 

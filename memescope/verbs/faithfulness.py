@@ -1,0 +1,101 @@
+"""`memescope explain SET --check N`: do a model's explanations point at what moves its answers, against chance."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memescope.errors import UsageError
+from memescope.explanation.faithfulness import GRID, Curves, cell_versions, curves, resampled, word_versions
+from memescope.meme import Meme
+from memescope.models import HEATS, Model, heat
+
+RESAMPLES = 1000
+
+
+def report(model: Model, data: Path, tasks: Sequence[str], count: int, out: Path | None, as_json: bool) -> None:
+    """Measure `count` memes of the test split, spread evenly; print a table and write faithfulness.json into `out`."""
+    from memescope.datasets import read_split
+
+    memes = read_split(data, "test")
+    if not memes:
+        raise UsageError(f"{data}: its test split is empty")
+    memes = [memes[i] for i in np.linspace(0, len(memes) - 1, min(count, len(memes))).round().astype(int)]
+    found: dict[str, list[Curves]] = {}
+    for number, meme in enumerate(memes):
+        for task in tasks:
+            for name, one in measured(model, meme, task, number):
+                found.setdefault(f"{task}, {name}", []).append(one)
+        print(f"memescope explain: {number + 1} of {len(memes)}", file=sys.stderr, end="\r")
+    record = {
+        "model": f"{model.name} {model.version}",
+        "data": str(data.name),
+        "memes": len(memes),
+        "methods": {name: _summary(some) for name, some in found.items()},
+    }
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "faithfulness.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    if as_json:
+        print(json.dumps(record))
+        return
+    print(f"{'':<44}{'memes':>6}{'deletion':>16}{'insertion':>16}   gain over chance")
+    for name, its in record["methods"].items():  # type: ignore[attr-defined]
+        low, high = its["gain_interval"]
+        print(
+            f"{name:<44}{its['n']:>6}{its['deletion']:>8.3f} ({its['random_deletion']:.3f}){its['insertion']:>8.3f} "
+            f"({its['random_insertion']:.3f})   {its['gain']:+.3f} [{low:+.3f}, {high:+.3f}]: {its['verdict']}"
+        )
+    print("areas under the curves, in brackets those of random orders; a low deletion and a high insertion are good")
+
+
+def measured(model: Model, meme: Meme, task: str, seed: int) -> Iterator[tuple[str, Curves]]:
+    """The curves of each method the model has, over the words and over the cells of the picture."""
+    answer = model.answer([meme])[0].answers[task]
+    label = answer.label if isinstance(answer.label, str) else max(answer.probabilities, key=answer.probabilities.get)  # type: ignore[arg-type]
+
+    def probability(memes: list[Meme]) -> np.ndarray:
+        return np.array([reading.answers[task].probabilities[label] for reading in model.answer(memes)])
+
+    spans = model.explain(replace(meme, image=None), [task])[task].spans if meme.text.strip() else []
+
+    def of_words(kept: np.ndarray) -> np.ndarray:
+        return probability(word_versions(meme, spans, kept))
+
+    if len(spans) > 1:
+        yield "occlusion, words", curves(of_words, [span.weight for span in spans], seed=seed)
+    family = getattr(getattr(model, "config", None), "family", "")
+    for method in HEATS.get(family, ("", ()))[1]:
+        try:
+            view = heat(model, meme, task, method)
+        except UsageError:  # this model lacks the part that the method looks at
+            continue
+        if len(view.words) > 1:
+            spans = view.words
+            yield f"{method}, words", curves(of_words, [span.weight for span in spans], seed=seed)
+        if view.places is not None:
+            shown = replace(meme, image=view.picture or meme.image)
+
+            def of_cells(kept: np.ndarray, shown: Meme = shown) -> np.ndarray:
+                return probability(cell_versions(shown, kept))
+
+            weights = resampled(view.places, GRID)
+            yield f"{method}, {GRID} x {GRID} cells", curves(of_cells, weights, seed=seed)
+
+
+def _summary(some: Sequence[Curves]) -> dict[str, Any]:
+    """Means, and for the gain over chance a bootstrap interval over memes."""
+    rng = np.random.default_rng(0)
+    gains = np.array([one.gain for one in some])
+    means = gains[rng.integers(0, len(gains), (RESAMPLES, len(gains)))].mean(1)
+    low, high = np.quantile(means, [0.025, 0.975]).tolist()
+    verdict = "better than chance" if low > 0 else "worse than chance" if high < 0 else "not told from chance"
+    shown = {name: round(float(np.mean([asdict(one)[name] for one in some])), 4) for name in asdict(some[0])}
+    gain = {"gain": round(float(gains.mean()), 4), "gain_interval": [round(low, 4), round(high, 4)]}
+    return {"n": len(some)} | shown | gain | {"verdict": verdict}
