@@ -67,6 +67,10 @@ class StoredRegions(Lookup):
     def __len__(self) -> int:
         return len(self._files) + len(self._places) + len(self._shards)
 
+    def names(self) -> list[str]:
+        """What the pictures are called: meme ids, or names of their files."""
+        return [*self._files, *self._places, *self._shards]
+
     def of(self, meme: Meme) -> Regions | None:
         """The meme's regions; None where there are none. `MemescopeError`, naming the file, for broken ones."""
         for name in _names(meme):

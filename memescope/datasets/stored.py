@@ -1,7 +1,8 @@
 """Captions and paraphrases somebody else made, from files, held against the memes they are for.
 
 Captions: a JSON object of id -> caption, or JSONL of `{"id", "caption"}`. Paraphrases: JSONL of `{"id", "paraphrases":
-[...]}`, checked as MM-ORIENT's authors check theirs (five of each text, each inherits the meme's labels).
+[...]}`, or what `memescope rationales generate --prompt paraphrase` wrote; checked as MM-ORIENT's authors check theirs
+(five of each text, each inherits the meme's labels).
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ def _pairs(path: Path, fields: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
         try:
             row = json.loads(line)
             name = row["id"]
+            row |= row.get("parts") or {}  # as `memescope rationales generate` writes them
             value = next(row[field] for field in fields if field in row)
         except (json.JSONDecodeError, KeyError, TypeError, StopIteration):
             raise UsageError(

@@ -195,7 +195,7 @@ def nearest(rows: Vectors, columns: Vectors, k: int, block: int) -> tuple[np.nda
         ascending = np.argsort(chosen, axis=1)
         chosen = np.take_along_axis(chosen, ascending, 1)
         values = np.take_along_axis(exact, np.take_along_axis(order, ascending, 1), 1)
-        there = values > _NOT
+        there = np.asarray(values > _NOT)
         counts.append(there.sum(axis=1))
         numbers.append(chosen[there])
         cosines.append(values[there].astype(np.float32))
