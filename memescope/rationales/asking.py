@@ -10,7 +10,7 @@ from memescope.meme import Label
 from memescope.rationales.desk import Answered, Desk, Question
 from memescope.rationales.prompts import Prompt, Subject, fill
 from memescope.rationales.replies import LABEL_FIELDS, TRUNCATED, Invalid, parse, read_label
-from memescope.rationales.rules import Rules, broken_rule, copies, whole_sentences
+from memescope.rationales.rules import Rules, broken_rule, copies, same_rewrites, whole_sentences
 
 
 class Unusable(Exception):
@@ -85,6 +85,8 @@ def check(answer: Answered, subject: Subject, prompt: Prompt, explain: bool = Fa
                 fault = _fault(text, prompt.rules[name], subject, None if lang == "und" else lang)
                 if fault:
                     return fault
+        if kind == "paraphrases" and (fault := same_rewrites(value, subject.meme.text)):
+            return fault
     return fields
 
 

@@ -34,6 +34,9 @@ _DIFFERENT, _FEWEST = 0.7, 12
 """Share of a text's runs of three words that are different, below which it is a loop, if it has so many. The lowest of
 the 3190 published Harm-C rationales is at .80, of the parts of 1037 Twitter-2015 chains at .81."""
 
+_SHORT = 12
+"""Words that a rewrite of any text may have."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -92,6 +95,19 @@ def broken_rule(
         return Invalid("names-label", "the reply named the label; give the reasons without it or words like it")
     if lang and not _in_language(text, lang):
         return Invalid("language", f"the reply was not in the language asked for ({lang})")
+    return None
+
+
+def same_rewrites(rewrites: Sequence[str], source: str) -> Invalid | None:
+    """What is wrong with several rewrites of one text as a whole: two that are the same, or of another length.
+
+    A rewrite may be three times as long as its source, or a third; texts under `_SHORT` words may be that long.
+    """
+    if len({_squeezed(text) for text in rewrites}) < len(rewrites):
+        return Invalid("copied", "two of the texts were the same; write each in other words")
+    words = words_in(source)
+    if any(words_in(text) > max(3 * words, _SHORT) or 3 * words_in(text) < words for text in rewrites):
+        return Invalid("length", "a text was much longer or shorter than the one to rewrite; keep about its length")
     return None
 
 
