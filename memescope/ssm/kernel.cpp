@@ -82,6 +82,7 @@ INLINE Vec<double> power(Vec<double> x) {
 
 // e^x; ln 2 in two parts, the first so short that its product with k is exact.
 INLINE Vec<float> natural(Vec<float> x) {
+  x = x < all(-200.f) ? all(-200.f) : x > all(200.f) ? all(200.f) : x;  // 0 and infinity; beyond, k would be inexact
   Vec<float> k = whole(x * 1.44269504f);
   return power_of(E, k, (x - k * 0.693359375f) + k * 2.12194440e-4f);
 }

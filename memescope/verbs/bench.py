@@ -23,6 +23,7 @@ BENCHMARKS = {
     "duplicates": "recall of near-duplicates by kind of change, false matches, throughput",
     "mrharm": "scored against written answers, cached features, batches by length, writing: each against its ideal",
     "mmorient": "relation graphs against torch and the published way, steps and answers against concatenation",
+    "ssm": "selective scan against transformers and mambapy, alone and in whole models; growth, distance from a floor",
     "audit": "all near pairs of a million hashes, recall of the audit by kind of change, pictures hashed a second",
 }
 """Every benchmark and what it measures; the function is `memescope.bench.NAME.run`."""
