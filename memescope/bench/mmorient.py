@@ -40,11 +40,15 @@ HIDDEN = (1024, 512)
 
 
 def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
-    """Graphs by size and by number of edges, training steps, answers. `data` is not needed."""
+    """Graphs by size and by number of edges, training steps, answers.
+
+    With `data`, a prepared set, also the sparsity of its graphs by threshold: what `plot_sweep` draws.
+    """
     import torch
 
     rounds = 1 if quick else 3
-    return {
+    measured_alike = {"sparsity": sparsity(data, 200 if quick else 0)} if data is not None else {}
+    return measured_alike | {
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "width": WIDTH,
@@ -85,6 +89,18 @@ def by_edges(memes: int, degrees: Sequence[int]) -> dict[str, Any]:
     rows = [{"degree": degree} | measured("ours", memes, degree) for degree in degrees]
     more = (rows[-1]["peak_mib"] - rows[0]["peak_mib"]) * 2**20 / (rows[-1]["edges"] - rows[0]["edges"])
     return {"memes": memes, "rows": rows, "bytes_an_edge": round(more, 1)}
+
+
+def sparsity(data: Path, limit: int = 0) -> dict[str, list[dict[str, Any]]]:
+    """Sparsity by threshold of the training memes of a prepared set, as the packaged encoders see them, by modality."""
+    from memescope.models.mmorient.making import Making, MakingSettings
+    from memescope.models.mmorient.sweep import sweep
+    from memescope.training.recipe import Data
+    from memescope.training.run import read_memes
+
+    memes = read_memes(Data(root=data.parent, sets=(data.name,), limit=limit), ("train",))
+    made = Making(MakingSettings(), keep=True)(memes, half=True)
+    return {"text": sweep(made.text), "image": sweep(made.image)}
 
 
 def exponent(first: tuple[float, float], second: tuple[float, float]) -> float | None:
