@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memescope.models.mmorient.features import Features
+    from memescope.models.mmorient.graph import Graph
     from memescope.training.staged.settle import Settled
 
 CODE_VERSION = 1
@@ -33,15 +34,16 @@ STAGE_SUPPORT = 128
 
 
 class MmOrientPart(Part):
-    """The model. `words`, `regions`, `text`, `image`, `clean`, `inpaint`, `max_words`: `mmorient.MakingSettings`; the
-    others: `mmorient.MmOrientConfig`.
+    """The model. `words` to `columns`: `models.mmorient.MakingSettings`; the others: `models.mmorient.MmOrientConfig`.
 
     Each graph of `graphs` needs a threshold: `thresholds` by graph (cosines), or `quantiles` by graph (the share of the
     training memes' pairs that stays without an edge). The key `all` stands for every graph that is not named.
+
+    `fanout` 0 learns as published: a batch's graph has the batch's memes. Above 0 the graphs are those of all training
+    memes, and each meme of a batch hears so many of its neighbours, drawn anew for each batch.
     """
 
     family: Literal["mmorient"] = "mmorient"
-    variant: Literal["mmorient", "text", "image", "concatenation", "late", "cross-attention"] = "mmorient"
     words: str = "minilm"
     regions: str = "effnet-lite0"
     text: str = "minilm"
@@ -49,6 +51,9 @@ class MmOrientPart(Part):
     clean: Literal["own", "paper"] = "own"
     inpaint: bool = False
     max_words: int = Field(default=64, ge=1)
+    most_regions: int = Field(default=100, ge=1)
+    columns: tuple[str, ...] = ()
+    variant: Literal["mmorient", "text", "image", "concatenation", "late", "cross-attention"] = "mmorient"
     level_one: bool = True
     level_two: bool = True
     graphs: tuple[str, ...] = ("image-image", "text-text", "image-text", "text-image")
@@ -56,8 +61,21 @@ class MmOrientPart(Part):
     quantiles: dict[str, float] = Field(default_factory=dict)
     graph_width: int = Field(default=512, ge=1)
     normalise: bool = True
+    fanout: int = Field(default=0, ge=0)
     hidden: tuple[int, ...] = (4618, 2048)
     dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class AugmentPart(Part):
+    """Changed copies of the training memes, with their labels: `models.mmorient.copies.Copying`.
+
+    As published: `copies` 5, `text` paraphrases, `pictures` mmorient, and a file of `paraphrases`.
+    """
+
+    copies: int = Field(default=0, ge=0, le=5)
+    text: Literal["same", "noised", "paraphrases"] = "noised"
+    pictures: Literal["same", "mild", "mmorient"] = "mmorient"
+    paraphrases: Path | None = None
 
 
 class AnsweringPart(Part):
@@ -77,6 +95,7 @@ class MmOrientRecipe(StagedRecipe):
     """One row of a table of MM-ORIENT models."""
 
     model: MmOrientPart
+    augment: AugmentPart = AugmentPart()
     answering: AnsweringPart = AnsweringPart()
 
 
@@ -86,7 +105,7 @@ def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
 
     train, val = read_staged(recipe)
     learner = MmOrientLearner(recipe, train, val, report)
-    metrics = train_staged(recipe, learner, report, train, val) | learner.diagnosis()
+    metrics = train_staged(recipe, learner, report, learner.train, val) | learner.diagnosis()
     put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     return metrics
 
@@ -98,18 +117,22 @@ class MmOrientLearner:
         import torch
 
         from memescope.models.mmorient import Making, MakingSettings, create
+        from memescope.models.mmorient.cmrl import relate
         from memescope.models.mmorient.relations import named
+        from memescope.training.mmorient_held import Held
 
         torch.manual_seed(recipe.train.seed)
         part = recipe.model
-        names = ("words", "regions", "text", "image", "clean", "inpaint", "max_words")
-        self._making = Making(MakingSettings(**{name: getattr(part, name) for name in names}), keep=True)
-        self._held = Held(self._making, [*train, *val], report)
+        names = ("words", "regions", "text", "image", "clean", "inpaint", "max_words", "most_regions", "columns")
+        making = Making(MakingSettings(**{name: getattr(part, name) for name in names}), keep=True)
+        self._train, self._val, self._recipe = train, val, recipe
+        self.train = [*train, *copied(recipe.augment, train)]
+        self._held = Held(making, [*self.train, *val], report)
         thresholds = self._thresholds(part, range(len(train)))
         settings = ("variant", "level_one", "level_two", "graph_width", "normalise", "dropout")
         self.model: Any = create(
             recipe.data.tasks,
-            self._making,
+            making,
             name=recipe.name,
             graphs=list(part.graphs) if part.variant == "mmorient" else [],
             thresholds=thresholds,
@@ -118,8 +141,12 @@ class MmOrientLearner:
             **{name: getattr(part, name) for name in settings},
         )
         self.tasks = tuple(recipe.data.tasks)
-        self.version = f"{CODE_VERSION} {' '.join(self._making.versions.values())}"
-        self._recipe, self._train, self._val = recipe, train, val
+        changed = recipe.augment.model_dump_json() if recipe.augment.copies else ""
+        self.version = f"{CODE_VERSION} {' '.join(making.versions.values())}{changed}"
+        self._graphs: dict[str, Graph] = {}
+        if part.fanout and self.model.cmrl is not None:
+            self._graphs = relate(self._held.pooled(self._held.rows(self.train)), thresholds)
+            self._places = {id(meme): place for place, meme in enumerate(self.train)}
         self._finished = False
 
     def _thresholds(self, part: MmOrientPart, rows: Sequence[int]) -> dict[str, float]:
@@ -145,7 +172,24 @@ class MmOrientLearner:
                 else:
                     row.append(MISSING if label is None else labels.index(label))
             columns.append(row)
-        return self._held.of(memes).tensors() | {"labels": torch.tensor(columns)}
+        return self._held.of(memes).tensors() | {"labels": torch.tensor(columns)} | self._around(memes)
+
+    def _around(self, memes: Sequence[Meme]) -> dict[str, Any]:
+        """Neighbours drawn for a batch of training memes, where they are wanted; drawn by the batch, so that a killed
+        stage draws them again. Copies are among the graphs' memes."""
+        import hashlib
+
+        import torch
+
+        from memescope.models.mmorient.sampling import gather
+
+        if not self._graphs or any(id(meme) not in self._places for meme in memes):
+            return {}
+        places = torch.tensor([self._places[id(meme)] for meme in memes])
+        seed = int.from_bytes(hashlib.sha256(places.numpy().tobytes()).digest()[:3], "big")
+        others, edges = gather(self._graphs, places, self._recipe.model.fanout, seed)
+        vectors = self._held.pooled(self._held.rows([self.train[i] for i in others.tolist()]))
+        return {"edges": edges, "others_text": vectors["text"], "others_image": vectors["image"]}
 
     def length(self, meme: Meme, objective: Objective) -> int:
         """The same for every meme: batches are random."""
@@ -221,30 +265,12 @@ class MmOrientLearner:
         return diagnose(self.model, self._held.of([self._train[i] for i in drawn]), self._held.of(val))
 
 
-class Held:
-    """The features of all memes of a recipe, in memory: token states and regions in float16."""
+def copied(part: AugmentPart, memes: Sequence[Meme]) -> list[Meme]:
+    """The copies that a recipe asks for."""
+    from memescope.datasets.stored import StoredParaphrases
+    from memescope.models.mmorient.copies import Copying, copies_of
 
-    def __init__(self, making: Any, memes: Sequence[Meme], report: Progress) -> None:
-        from memescope.models.mmorient.features import join
-
-        self._making, self._memes = making, memes
-        parts = []
-        for start in range(0, len(memes), 256):
-            parts.append(making(memes[start : start + 256], half=True))
-            report("features", min(start + 256, len(memes)), len(memes))
-        self.features = join(parts)
-        self._rows = {id(meme): row for row, meme in enumerate(memes)}
-
-    def of(self, memes: Sequence[Meme]) -> Features:
-        """The features of these memes, float32."""
-        import torch
-
-        return self.features.take([self._rows[id(meme)] for meme in memes]).to(torch.float32)
-
-    def pooled(self, rows: Sequence[int]) -> dict[str, Tensor]:
-        """The pooled vectors of the memes at these places, by modality."""
-        return {"text": self.features.text[list(rows)], "image": self.features.image[list(rows)]}
-
-    def noised(self, memes: Sequence[Meme], noise: dict[str, float]) -> Features:
-        """The features of these memes with noise."""
-        return self._making.with_noise(noise)(memes)
+    if not part.copies:
+        return []
+    stored = None if part.paraphrases is None else StoredParaphrases(part.paraphrases)
+    return copies_of(memes, Copying(part.copies, part.text, part.pictures), stored)

@@ -21,6 +21,12 @@ def leaves(recipe: MmOrientRecipe, config: MmOrientConfig) -> list[str]:
         found.append(f"Learning rate {stage.learning_rate:g}; the released code's is 5e-06.")
     if stage.batch_size != 120:
         found.append(f"Batches, and so graphs, of {stage.batch_size} memes; the released code's have 120.")
+    if not recipe.augment.copies:
+        found.append("No augmentation; the paper adds five paraphrases of each meme, each with a changed picture.")
+    elif recipe.augment.text != "paraphrases":
+        found.append("Texts of copies are {recipe.augment.text}, no paraphrases; the paper's are GPT-3.5's.")
+    if recipe.model.fanout:
+        found.append(f"Graphs are those of all training memes, {recipe.model.fanout} neighbours drawn for each meme.")
     found.append("Calibration and thresholds come from the split that chose the checkpoint, not from folds.")
     if any(recipe.answering.noise.values()):
         found.append(f"Experiment: answers are given with noise ({recipe.answering.noise}).")

@@ -19,8 +19,10 @@ def deviations(config: MmOrientConfig) -> list[str]:
         found.append(
             f"Pooled vectors are {settings.get('text')}'s and {settings.get('image')}'s; the paper's are CLIP's."
         )
-    if not config.extra_width:
-        found.append("No task-specific columns; the paper has 784 of toxicity, emotion and sentiment.")
+    if config.extra_width != 784:
+        found.append(
+            f"{config.extra_width or 'No'} task-specific columns; the paper has 784 of toxicity, emotion and sentiment."
+        )
     if not settings.get("inpaint"):
         found.append("The picture keeps its letters; the paper paints them over with DeepFillv2.")
     else:

@@ -54,7 +54,7 @@ def attention_entropies(model: MmOrient, memes: Features) -> dict[str, dict[str,
 
 
 def relative_entropy(weights: Tensor, mask: Tensor) -> dict[str, float]:
-    """`entropy`: the mean over rows (b, t) of entropy / ln(places), of rows with two places or more (`rows`), 1 if none."""
+    """`entropy`: the mean over rows (b, t) of entropy / ln(places), of rows with at least two (`rows`); 1 if none."""
     places = mask.sum(1)
     some = places > 1
     if not some.any():

@@ -22,12 +22,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from memescope.backbones import load_text_encoder, load_vision_encoder
-from memescope.backbones.regions import grid_boxes
+from memescope.backbones import load_text_encoder
 from memescope.cache import Cache, content_key
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.models.mmorient.columns import columns_of, open_column
+from memescope.models.mmorient.copies import COPY, picture_of_copy
 from memescope.models.mmorient.features import Features
+from memescope.models.mmorient.providers import PUBLISHED, load_pooled_image, load_pooled_text, load_regions
 from memescope.perception.cleaning import clean
 from memescope.perception.paper_cleaning import PAPER_CLEANING
 from memescope.perception.pictures import Picture, open_picture
@@ -36,6 +38,8 @@ VERSION = 1
 """Raise it when the same meme would give other features."""
 BATCH = 32
 MODALITIES = ("text", "image")
+LATER = {"most_regions": PUBLISHED, "columns": ()}
+"""Settings that came later, which are left out of keys where they are as before: what was kept is still found."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class MakingSettings:
     """`words` and `regions` are the encoders of token states and regions, `text` and `image` those of pooled vectors.
 
     `clean`: "own" (`perception.cleaning`) or "paper" (letters alone, lower case). `inpaint` paints the letters over
-    before the picture is encoded. `max_words` tokens of a text are kept.
+    before the picture is encoded. `max_words` tokens of a text are kept, and `most_regions` of a detector's regions.
+    What regions and pooled vectors can be: `mmorient.providers`; further `columns`: `mmorient.columns`.
     """
 
     words: str = "minilm"
@@ -53,9 +58,12 @@ class MakingSettings:
     clean: Literal["own", "paper"] = "own"
     inpaint: bool = False
     max_words: int = 64
+    most_regions: int = PUBLISHED
+    columns: Sequence[str] = ()
     noise: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(self.columns))
         if self.clean not in ("own", "paper"):
             raise UsageError(f"clean {self.clean!r}: expected own or paper")
         unknown = set(self.noise) - set(MODALITIES)
@@ -69,18 +77,19 @@ class Making:
     def __init__(self, settings: MakingSettings, keep: bool = False) -> None:
         self.settings = settings
         self._words = load_text_encoder(settings.words)
-        self._regions = load_vision_encoder(settings.regions)
-        self._text = load_text_encoder(settings.text)
-        self._image = load_vision_encoder(settings.image)
+        self._regions = load_regions(settings.regions, settings.most_regions)
+        self._text = load_pooled_text(settings.text)
+        self._image = load_pooled_image(settings.image)
+        self._columns = [open_column(asked) for asked in settings.columns]
         self.versions = {name: getattr(self, f"_{name}").version for name in ("words", "regions", "text", "image")}
+        self.versions |= {asked: column.version for asked, column in zip(settings.columns, self._columns, strict=True)}
         self.widths = {
             "word_width": self._words.dim,
             "region_width": self._regions.dim,
             "text_width": self._text.dim,
             "image_width": self._image.dim,
-            "extra_width": 0,
+            "extra_width": sum(len(column.names) for column in self._columns),
         }
-        self._count = self._regions.grid**2
         self._cache = Cache("mmorient-features") if keep else None
 
     @property
@@ -119,7 +128,8 @@ class Making:
             from memescope.perception.inpaint import find_lines, inpaint
 
             picture = inpaint(picture, find_lines(picture))
-        return picture
+        # letters that were painted over cannot be mirrored into nonsense
+        return picture_of_copy(picture, meme, mirror_letters=self.settings.inpaint)
 
     def offsets(self, text: str) -> np.ndarray:
         """Start and end of each token that is read, as characters of a cleaned text: int32 (t, 2)."""
@@ -127,7 +137,8 @@ class Making:
 
     def boxes(self, meme: Meme) -> np.ndarray:
         """Where each region of a meme's picture is: left, top, right, bottom as fractions, float32 (r, 4)."""
-        return grid_boxes(self._regions.grid) if meme.image is not None else np.zeros((0, 4), np.float32)
+        [found] = self._regions.of([meme], [self.picture(meme)])
+        return np.zeros((0, 4), np.float32) if found is None else found.boxes
 
     def __call__(self, memes: Sequence[Meme], half: bool = False) -> Features:
         """Features float32; with `half` token states and regions in float16, as they are kept."""
@@ -162,9 +173,10 @@ class Making:
                 np.zeros((0, self._regions.dim), np.float32),
                 np.zeros(self._text.dim, np.float32),
                 np.zeros(self._image.dim, np.float32),
+                extra,
                 _seed(text, meme),
             )
-            for text, meme in zip(texts, memes, strict=True)
+            for text, meme, extra in zip(texts, memes, columns_of(memes, self._columns), strict=True)
         ]
         if read:
             some = [texts[i] for i in read]
@@ -172,9 +184,10 @@ class Making:
                 rows[i].words, rows[i].text = states[: self.settings.max_words], pooled
         if seen:
             shown = [picture for _, picture in seen]
-            grids, pooled_ones = self._regions.patches(shown), self._image.pooled(shown)
-            for (i, _), grid, pooled in zip(seen, grids, pooled_ones, strict=True):
-                rows[i].regions, rows[i].image = grid.reshape(self._count, -1), pooled
+            for (i, _), pooled in zip(seen, self._image.pooled(shown), strict=True):
+                rows[i].image = pooled
+        for row, found in zip(rows, self._regions.of(memes, pictures), strict=True):
+            row.regions = row.regions if found is None else found.features
         return rows
 
     def _stacked(self, rows: Sequence[_Row], states: torch.dtype) -> Features:
@@ -193,16 +206,21 @@ class Making:
         counts = torch.tensor([len(row.regions) for row in rows], dtype=torch.int64)
         word_mask = torch.arange(longest) < lengths[:, None]
         region_mask = torch.arange(most) < counts[:, None]
-        return Features(words, word_mask, regions, region_mask, text, image, torch.zeros(n, 0))
+        extra = torch.from_numpy(np.stack([row.extra for row in rows])) if rows else torch.zeros(0, 0)
+        return Features(words, word_mask, regions, region_mask, text, image, extra)
 
     def _key(self, meme: Meme, text: str) -> str:
-        settings = {name: value for name, value in asdict(self.settings).items() if name != "noise"}
-        return content_key(VERSION, settings, self.versions, text, _digest(meme.image))
+        settings = {name: value for name, value in asdict(self.settings).items() if name not in ("noise", *LATER)}
+        settings |= {name: v for name in LATER if (v := getattr(self.settings, name)) != LATER[name]}
+        # stored regions and columns go by the id, columns by the text as it was given
+        own = [meme.id, meme.text] if self.settings.columns or "stored" in self.versions["regions"] else []
+        parts = [VERSION, settings, self.versions, text, _digest(meme.image), meme.meta.get(COPY), own]
+        return content_key(*(part for part in parts if part not in (None, [])))
 
     def _packed(self, row: _Row) -> bytes:
         head = np.array([len(row.words), len(row.regions)], np.int32).tobytes()
         states = row.words.astype(np.float16).tobytes() + row.regions.astype(np.float16).tobytes()
-        return head + states + row.text.tobytes() + row.image.tobytes()
+        return head + states + row.text.tobytes() + row.image.tobytes() + row.extra.tobytes()
 
     def _unpacked(self, data: bytes, seed: str) -> _Row:
         words, regions = np.frombuffer(data, np.int32, 2)
@@ -213,21 +231,23 @@ class Making:
             (regions, self._regions.dim, np.float16),
             (1, self._text.dim, np.float32),
             (1, self._image.dim, np.float32),
+            (1, self.widths["extra_width"], np.float32),
         ):
             value = np.frombuffer(data, kind, int(count) * width, at)
             parts.append(value.reshape(int(count), width))
             at += value.nbytes
-        return _Row(parts[0], parts[1], parts[2][0], parts[3][0], seed)
+        return _Row(parts[0], parts[1], parts[2][0], parts[3][0], parts[4][0], seed)
 
 
 @dataclass
 class _Row:
-    """One meme: `words` (t, w), `regions` (r, v), `text` (p,), `image` (q,), `seed` names its content."""
+    """One meme: `words` (t, w), `regions` (r, v), `text` (p,), `image` (q,), `extra` (x,), `seed` names its content."""
 
     words: np.ndarray
     regions: np.ndarray
     text: np.ndarray
     image: np.ndarray
+    extra: np.ndarray
     seed: str
 
     def noised(self, noise: Mapping[str, float]) -> _Row:
@@ -241,7 +261,7 @@ class _Row:
                 drawn = draw.standard_normal(value.shape, np.float32)
                 # a meme without this modality has no spread, and stays without
                 found[name] = value + np.float32(level) * (value.std() if value.any() else np.float32(0)) * drawn
-        return _Row(**found, seed=self.seed)
+        return _Row(**found, extra=self.extra, seed=self.seed)
 
 
 def _digest(image: Any) -> str | None:
@@ -256,7 +276,7 @@ def _digest(image: Any) -> str | None:
 
 
 def _seed(text: str, meme: Meme) -> str:
-    return content_key(text, _digest(meme.image))
+    return content_key(text, _digest(meme.image), meme.meta.get(COPY))
 
 
 def _content(version: str) -> str:
