@@ -63,6 +63,7 @@ class Vlm(ABC):
 
     def __init__(self, name: str, version: str, model: Any, tokenizer: Any, images: Any, template: str) -> None:
         self.name, self.version, self.model, self.tokenizer, self.images = name, version, model, tokenizer, images
+        tokenizer.chat_template = template  # wherever it came from, it is saved beside the model
         self.image = int(model.config.image_token_id)
         self.chat = Chat(tokenizer, template, str(tokenizer.convert_ids_to_tokens(self.image)))
         self.pad = int(tokenizer.pad_token_id)

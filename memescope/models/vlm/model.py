@@ -39,7 +39,7 @@ from memescope.models.vlm.asking import Asker, Stem
 from memescope.models.vlm.config import VlmConfig
 from memescope.models.vlm.reading import learnt, read
 from memescope.models.vlm.rows import Ask, Instruction, Row, Turn, collate, packed, prompt, row
-from memescope.models.writing import write
+from memescope.models.writing import Sampled, likeliest, write
 from memescope.objectives.generation import token_cross_entropy
 from memescope.perception.pictures import open_picture
 from memescope.taxonomy.tasks import load_taxonomy
@@ -278,8 +278,15 @@ class VlmModel(PreTrainedModel):
             texts[i] = text
         return texts
 
-    def write(self, memes: Sequence[Meme], asks: Sequence[Ask], longest: int | None = None) -> list[str]:
-        """What the model writes when asked, greedily, at most `longest` tokens (`max_rationale`)."""
+    def write(
+        self,
+        memes: Sequence[Meme],
+        asks: Sequence[Ask],
+        longest: int | None = None,
+        draw: tuple[float, Sequence[int]] | None = None,
+    ) -> list[str]:
+        """What the model writes when asked, at most `longest` tokens (`max_rationale`): greedily, or drawn at a
+        temperature, by a seed for each meme."""
         self.eval()
         rows = [prompt(self.vlm, ask, self._span(meme)) for meme, ask in zip(memes, asks, strict=True)]
         texts = [""] * len(memes)
@@ -287,7 +294,8 @@ class VlmModel(PreTrainedModel):
             shown = [memes[i] if asks[i].image else replace(memes[i], image=None) for i in some]
             with torch.inference_mode(), self._precision():
                 prefix = read(self.vlm, [rows[i] for i in some], self._seen(shown))
-                written = write(prefix, (), {self.vlm.end}, longest or self.config.max_rationale)
+                choose = Sampled(draw[0], [draw[1][i] for i in some]) if draw else likeliest
+                written = write(prefix, (), {self.vlm.end}, longest or self.config.max_rationale, choose)
             for i, ids in zip(some, written, strict=True):
                 texts[i] = self.vlm.text(ids)
         return texts
