@@ -1,4 +1,4 @@
-"""Mamba's backbones: equal to transformers on its own weights, VMamba by its official names, LoRA's counts and maths."""
+"""Mamba's backbones: equal to transformers on its weights, VMamba by its official names, LoRA's counts and sums."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ def test_recorded_scans_are_what_the_block_computes(tmp_path: Path) -> None:
         with recorded() as scans:
             assert torch.allclose(run_mamba(model, embeds, None), plain, atol=1e-5)
     assert [scan.place for scan in scans] == ["0", "1", "2"]
-    assert scans[0].u.shape == (1, 64, 6) and scans[0].B.shape == (1, 1, 8, 6)
+    assert scans[0].u.shape == (1, 64, 6)
+    assert scans[0].B.shape == (1, 1, 8, 6)
 
 
 # VMamba
@@ -237,7 +238,8 @@ def test_an_adapter_is_the_dense_update_also_where_channels_come_first(first: bo
     else:
         expected = x @ dense.T + base.bias
     assert torch.allclose(layer(x), expected, atol=1e-5)
-    assert not base.weight.requires_grad and layer.lora_A.requires_grad
+    assert not base.weight.requires_grad
+    assert layer.lora_A.requires_grad
 
 
 def test_merged_adapters_compute_the_same(tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_merged_adapters_compute_the_same(tmp_path: Path) -> None:
 
 
 def test_a_target_that_is_no_linear_layer_is_named() -> None:
-    with pytest.raises(UsageError, match="x_proj_weight is no linear layer.*bare parameters"):
+    with pytest.raises(UsageError, match=r"x_proj_weight is no linear layer.*bare parameters"):
         lora.adapt(VMamba(SMALL), ("in_proj", "x_proj_weight"))
 
 

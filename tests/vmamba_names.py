@@ -1,5 +1,6 @@
 """Names and shapes of a released VMamba state dict, written down from the authors' definition of s2l5 and s2l15:
-channels first, ln2d, patch embedding v2, downsampling v3, ssm_ratio 2, d_state 1, no conv bias, mlp_ratio 4, 1000 classes.
+channels first, ln2d, patch embedding v2, downsampling v3, ssm_ratio 2, d_state 1, no conv bias, mlp_ratio 4, 1000
+classes.
 """
 
 from __future__ import annotations

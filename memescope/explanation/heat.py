@@ -23,7 +23,7 @@ WORDS = 340
 class Heat:
     """`words`: every word of the text with its weight; `places`: weights (h, w) over the picture, row by row from the
     top left, or None. Weights are not negative; only their order and their shares mean something. `picture` is the
-    meme's picture as the model looks at it (without its caption, for example), None where that is the picture itself."""
+    meme's picture as the model looks at it (say without its caption), None where that is the picture itself."""
 
     words: list[Span] = field(default_factory=list)
     places: np.ndarray | None = None

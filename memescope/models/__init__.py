@@ -13,8 +13,10 @@ from memescope.meme import Evidence, Meme, Reading
 
 FAMILIES = {
     "mamba": "memescope.models.mamba:load_folder",
+    "memelens": "memescope.models.memelens:load_folder",
     "mmorient": "memescope.models.mmorient:load_folder",
     "mrharm": "memescope.models.mrharm:load_folder",
+    "mulcot": "memescope.models.mulcot:load_folder",
     "starter": "memescope.models.starter:load_folder",
 }
 """Family -> the function that loads a folder of it, imported when it is asked for."""
@@ -84,8 +86,6 @@ def heat(model: Model, meme: Meme, task: str, method: str) -> Any:
     entry, methods = HEATS.get(family, ("", ()))
     if method not in methods:
         there = "; ".join(f"{name}: {', '.join(some)}" for name, (_, some) in HEATS.items())
-        raise UsageError(
-            f"{model.name} has no inside view {method!r} (--method occlusion works for all); there are: {there}"
-        )
+        raise UsageError(f"{model.name} has no view {method!r}; occlusion works for all; there are: {there}")
     module, function = entry.split(":")
     return getattr(import_module(module), function)(model, meme, task, method)

@@ -1,4 +1,4 @@
-"""Training of the family `mamba` (Liu et al., Mamba-Based Approaches to the Hateful Memes Challenge): recipe, learner."""
+"""Training of the family `mamba` (Liu et al., Mamba-Based Approaches to the Hateful Memes Challenge)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class MambaPart(Part):
     hidden: int = Field(default=64, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     lora: LoraPart | None = None
-    freeze: dict[Literal["text", "image"], int] = {}
+    freeze: dict[Literal["text", "image"], int] = Field(default_factory=dict)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -88,7 +88,7 @@ class MambaStage(Stage):
     """A stage with the remedies against overfitting.
 
     `gamma`: the learning rate is multiplied by it after every epoch, in place of `schedule` and `warmup`. `rate_a`,
-    `rate_b`: the learning rates of LoRA's A and B, as shares of `learning_rate`; `rate_backbone`: of what is pretrained.
+    `rate_b`: learning rates of LoRA's A and B, as shares of `learning_rate`; `rate_backbone`: of what is pretrained.
     `average`: what is evaluated and kept is a mean of weights ("ema" with `decay`; "swa" over the last half).
     `patience`: the training ends when the loss on the selection split was not the lowest for so many epochs; 0: never.
     """
@@ -148,7 +148,7 @@ class MambaLearner:
         sides = [about for about in (config.text, config.image) if about is not None]
         self.version = f"mamba/{CODE_VERSION} " + " ".join(f"{a['version']} {a.get('versions', '')}" for a in sides)
         processor = self.model.processor
-        if processor.see is not None:
+        if processor.see is not None and config.image is not None:
             processor.see = Kept(processor.see, config.image)
 
     def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The model card of a Mamba run: what it learnt from, what of it was trained, where it leaves the source, its figures."""
+"""The model card of a Mamba run: what it learnt from, what was trained, where it leaves the source, its figures."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def leaves(recipe: MambaRecipe, config: MambaMemesConfig) -> list[str]:
             found.append(f"Stage {stage.name!r}: the checkpoint is chosen by {stage.select}; there by accuracy.")
         if stage.average or stage.patience or stage.rate_a != stage.rate_b:
             found.append(
-                f"Stage {stage.name!r}: averaged weights {stage.average or 'no'}, early end after {stage.patience or 'no'}"
-                f" looks, learning rates of A and B times {stage.rate_a:g} and {stage.rate_b:g}; none of it there."
+                f"Stage {stage.name!r}: averaged weights {stage.average or 'no'}, early end after "
+                f"{stage.patience or 'no'} looks, rates of A and B times {stage.rate_a:g} and {stage.rate_b:g}; "
+                "none of it there."
             )
     found.append("The optimiser is AdamW, the loss cross-entropy (of the sigmoid for two labels); neither is stated.")
     found.append("Calibration and thresholds come from the split that chose the checkpoint; the source does neither.")

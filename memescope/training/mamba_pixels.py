@@ -32,6 +32,7 @@ class Kept:
         key = self._key(picture)
         if key is None:
             return self._see(picture)
+        found: np.ndarray
         if key not in self._held:
             stored = self._cache.get([key]).get(key)
             if stored is None:

@@ -157,7 +157,8 @@ def _memes(data: PretrainData) -> tuple[list[Meme], list[Meme]]:
     from memescope.datasets.opening import open_memes, recognise
     from memescope.datasets.prepared import splits_of
 
-    train, held = [], []
+    train: list[Meme] = []
+    held: list[Meme] = []
     for folder in folders(data):
         if splits_of(folder) or recognise(folder) is not None:  # others are no data sets: FORMATS.md and the like
             for meme in open_memes(folder):
@@ -212,7 +213,9 @@ class PretrainLearner:
             teacher = {"kind": "frozen", "names": [part.teacher], "inpaint": part.image.inpaint, "size": 0}  # type: ignore[union-attr]
             frozen = create(None, teacher, tasks=())
             about = frozen.config.image
-            assert about is not None and whole.config.image is not None and frozen.processor.see is not None
+            assert about is not None
+            assert whole.config.image is not None
+            assert frozen.processor.see is not None
             self._teacher = Kept(frozen.processor.see, about)
             self._see = Kept(whole.processor.see, whole.config.image)  # type: ignore[arg-type]
             self.version = about["versions"][0]
@@ -287,10 +290,10 @@ def card(recipe: PretrainRecipe, metrics: dict[str, Any]) -> str:
     return f"""# Model card: {recipe.keep}
 
 A small backbone of {metrics["parameters"]:,} parameters, pretrained by `{recipe.model.objective}`{teacher} on
-{metrics["rows"]} {what} of {", ".join(recipe.data.sets)} (training splits; what also stands in another split is left out),
+{metrics["rows"]} {what} of {", ".join(recipe.data.sets)} (training splits; what another split has too is left out),
 {stage.epochs:g} epochs, learning rate {stage.learning_rate:g}, batch {stage.batch_size}, seed {metrics["seed"]}.
-Loss {metrics["loss"]:.4f} on {metrics["val_rows"]} held-out {what}; {metrics["cpu_seconds"] / 60:.1f} minutes of CPU time
-in the run that wrote this card.
+Loss {metrics["loss"]:.4f} on {metrics["val_rows"]} held-out {what}; {metrics["cpu_seconds"] / 60:.1f} minutes of CPU
+time in the run that wrote this card.
 
 It is a beginning for small models on small machines, not a language model or an image model to be used by itself.
 The {what} are of memes, hateful and offensive by nature.

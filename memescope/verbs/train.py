@@ -35,7 +35,8 @@ def train_model(
         print(json.dumps({"run": str(run.folder), **run.metrics}))
         return
     if "pretrained" in run.metrics:  # a backbone for other recipes: there is nothing it answers
-        print(f"loss {run.metrics['loss']:.4f} on {run.metrics['val_rows']} held out; weights: {run.metrics['pretrained']}")
+        loss, rows, where = (run.metrics[name] for name in ("loss", "val_rows", "pretrained"))
+        print(f"loss {loss:.4f} on {rows} held out; weights: {where}")
         return
     # A fit on folds has out-of-fold figures; what is trained in stages, those of the split that chose the checkpoint.
     found, of = ("out_of_fold", "out of fold, on training memes") if "out_of_fold" in run.metrics else ("val", "on val")

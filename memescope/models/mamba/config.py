@@ -15,11 +15,11 @@ POOLS = ("mean", "last", "cls")
 MERGES = ("concat", "mean")
 FUSIONS = ("concat", "token", "prefix")
 
-TEXT = {
+TEXT: dict[str, Any] = {
     "kind": "mamba", "name": "", "version": "", "config": None, "direction": "forward", "merge": "concat",
     "pool": "mean", "max_tokens": 50, "delta_dropout": 0.0, "prompt": "",
 }  # fmt: skip
-IMAGE = {
+IMAGE: dict[str, Any] = {
     "kind": "vmamba", "name": "", "version": "", "config": None, "size": 224, "inpaint": False, "names": [],
     "versions": [], "width": 0, "count": 0,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Heat maps of a Mamba meme model: Grad-CAM over the picture, hidden attention over words and patches.
 
-Grad-CAM (Selvaraju et al. 2017): the channels of a map weighted by the answer's mean gradient, added, its positive part.
+Grad-CAM (Selvaraju et al. 2017): channels of a map weighted by the answer's mean gradient, added, the positive part.
 Taken at the last stage of a VMamba whose map is at least 7 x 7 (or the largest one there is). Hidden attention:
 `attention`; over words through all blocks, over patches summed over the blocks of that stage and its four directions.
 
@@ -32,7 +32,7 @@ LEAST_SIDE = 7
 
 
 def heat_map(model: MambaMemes, meme: Meme, task: str, method: str) -> Heat:
-    """Weights of words and places for the answer to one task. `UsageError` for a method that the model does not have."""
+    """Weights of words and places for the answer to one task. `UsageError` for a method the model does not have."""
     image, text = model.config.image, model.config.text
     if method not in METHODS:
         raise UsageError(f"method {method!r}: expected one of {', '.join(METHODS)}")
@@ -90,7 +90,7 @@ def _pass(model: MambaMemes, meme: Meme, task: str) -> tuple[Tensor | None, list
     else:
         others = torch.cat([score[:label], score[label + 1 :]])
         target = score[label] - others.logsumexp(0)
-    target.backward()  # type: ignore[no-untyped-call]
+    target.backward()
     return embeds, maps
 
 

@@ -2,10 +2,11 @@
 
     h = W x + (alpha / r) B A dropout(x),      A (r, in) starts at random, B (out, r) at zero; W is frozen
 
-Why not PEFT's: VMamba's layers are `nn.Linear` by their weights and 1 x 1 convolutions by what they do, and PEFT's adapter
-acts on the last axis, which is a picture's width there. PEFT also refuses `out_proj` and `conv1d` of Mamba models, because
-the fused GPU kernel reads their weights past the module, so that an adapter would be ignored without a word. Every path of
-this family calls the modules (`mixer.run_mixer`), so adapters on out_proj act; they would not under `mamba_inner_fn`.
+Why not PEFT's: VMamba's layers are `nn.Linear` by their weights and 1 x 1 convolutions by what they do, and PEFT's
+adapter acts on the last axis, which is a picture's width there. PEFT also refuses `out_proj` and `conv1d` of Mamba
+models, because the fused GPU kernel reads their weights past the module, so that an adapter would be ignored without a
+word. Every path of this family calls the modules (`mixer.run_mixer`), so adapters on out_proj act here; they would not
+under `mamba_inner_fn`.
 """
 
 from __future__ import annotations

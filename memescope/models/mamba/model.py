@@ -3,9 +3,9 @@
     text    -> TextTower    -> pooled (b, d)
     picture -> PictureTower -> mean   (b, e)      side by side -> Linear 64 -> ReLU -> Linear -> sigmoid or softmax
 
-Source: Liu, Mohan Kumar, Mittal, Yeon, Mamba-Based Approaches to the Hateful Memes Challenge (section 2.1). Each task has
-a head of its own; a meme that a task does not label adds nothing to its loss. A task with two labels has one output and
-a sigmoid, as in the source; more labels have a softmax, and each label of a multilabel task a sigmoid.
+Source: Liu, Mohan Kumar, Mittal, Yeon, Mamba-Based Approaches to the Hateful Memes Challenge (section 2.1). Each task
+has a head of its own; a meme that a task does not label adds nothing to its loss. A task with two labels has one output
+and a sigmoid, as in the source; more labels have a softmax, and each label of a multilabel task a sigmoid.
 
 Shape letters: `b` memes, `t` tokens, `d` `e` widths, `v` places, `k` labels of a task, `q` columns of answers.
 """

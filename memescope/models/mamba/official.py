@@ -1,7 +1,7 @@
 """VMamba's released weights: which names and shapes they have, loading them by name, converting them once.
 
-The authors publish `.pth` files (pickles), of which `model` is the state dict. Nothing here unpickles objects: `convert`
-reads tensors alone (`weights_only=True`) and writes safetensors, from which models load.
+The authors publish `.pth` files (pickles), of which `model` is the state dict. Nothing here unpickles objects:
+`convert` reads tensors alone (`weights_only=True`) and writes safetensors, from which models load.
 
     python -m memescope.models.mamba.official vssm_base_0229_ckpt_epoch_237.pth vmamba-base
 """
@@ -25,7 +25,7 @@ _SHOWN = 6
 
 
 def load_named(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Copy weights into a model by name. `MemescopeError` names what is missing, what is unexpected and wrong shapes."""
+    """Copy weights into a model by name. `MemescopeError` names what is missing, unexpected and of another shape."""
     own = model.state_dict()
     problems = []
     for what, names in (("missing", set(own) - set(weights)), ("unexpected", set(weights) - set(own))):

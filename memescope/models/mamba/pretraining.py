@@ -2,7 +2,8 @@
 
 The head over the vocabulary is the embedding itself (tied), as in the released Mamba and BERT.
 
-Shape letters: `b` rows, `t` tokens, `d` width, `w` words of the vocabulary, `v` places of the teacher's grid, `e` its width.
+Shape letters: `b` rows, `t` tokens, `d` width, `w` words of the vocabulary, `v` places of the teacher's grid, `e` its
+width.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Distil(nn.Module):
         found = self.tower.map(self.tower.prepared(pixels))
         side = isqrt(labels.shape[1])
         grid = labels.to(found.dtype).transpose(1, 2).unflatten(2, (side, side))
-        grid = F.adaptive_avg_pool2d(grid, found.shape[-2:])
+        grid = F.adaptive_avg_pool2d(grid, (found.shape[-2], found.shape[-1]))
         told = self.told(found.flatten(2).transpose(1, 2))
         wanted = grid.flatten(2).transpose(1, 2)
         return ModelOutput(loss=_relative(told, wanted) / 2 + _relative(told.mean(1), wanted.mean(1)) / 2)

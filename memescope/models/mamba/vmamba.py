@@ -10,8 +10,8 @@ those checkpoints use is here: channels first, `ln2d`, patch embedding v2, downs
 Cross-scan reads the map in four orders: along rows, along columns, and both backwards; each has its own B, C, delta, A
 and D. Cross-merge puts the four outputs back in place and adds them.
 
-Shape letters: `b` pictures, `d` width, `e` inner width, `k` the 4 directions, `n` states, `r` rank of delta, `h` `w` the
-map, `l` = h w.
+Shape letters: `b` pictures, `d` width, `e` inner width, `k` the 4 directions, `n` states, `r` rank of delta, `h` `w`
+the map, `l` = h w.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class SS2D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, d, h, w) -> the same."""
         x = F.silu(self.conv2d(self.in_proj(x)))
-        b, inner, h, w = x.shape
+        inner, h, w = x.shape[1:]
         ways = cross_scan(x)  # (b, k, e, l)
         found = torch.einsum("bkel,kce->bkcl", ways, self.x_proj_weight)
         t, B, C = found.split([self.rank, self.states, self.states], dim=2)
@@ -214,19 +214,19 @@ class VMamba(nn.Module):
         x = self.patch_embed(pixels)
         found = []
         for layer in self.layers:
-            x = layer.blocks(x)
+            x = layer.get_submodule("blocks")(x)
             found.append(x)
-            x = layer.downsample(x)
+            x = layer.get_submodule("downsample")(x)
         return found
 
     def states(self, pixels: Tensor) -> Tensor:
         """Normed map of the last stage, (b, d, h, w)."""
-        normed: Tensor = self.classifier.norm(self.stages(pixels)[-1])
+        normed: Tensor = self.classifier.get_submodule("norm")(self.stages(pixels)[-1])
         return normed
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Scores of the classes (b, c), as the released models give them; needs `classes`."""
-        scores: Tensor = self.classifier.head(self.states(pixels).mean((2, 3)))
+        scores: Tensor = self.classifier.get_submodule("head")(self.states(pixels).mean((2, 3)))
         return scores
 
 

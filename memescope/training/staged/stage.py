@@ -163,7 +163,7 @@ class _StageTrainer(Trainer):
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         if self._tricks.groups is not None and self.optimizer is None:
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args)
             self.optimizer = kind(self._tricks.groups(self.args.learning_rate), **options)
         found: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
         return found
@@ -172,13 +172,15 @@ class _StageTrainer(Trainer):
         if self._tricks.gamma is not None and self.lr_scheduler is None:
             stage = self._stage
             steps = math.ceil(math.ceil(len(self._memes) / stage.batch_size) / stage.accumulate)
-            self.lr_scheduler = decayed(optimizer or self.optimizer, self._tricks.gamma, steps)
+            if optimizer is None:
+                optimizer = self.optimizer
+            self.lr_scheduler = decayed(optimizer, self._tricks.gamma, steps)
         return super().create_scheduler(num_training_steps, optimizer)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         super()._save_checkpoint(*args, **kwargs)
         if self._average is not None:
-            self._average.save(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            self._average.save(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
     def resume(self, checkpoint: str | None) -> None:
         """Train, from a checkpoint where there is one."""
@@ -193,7 +195,7 @@ class _StageTrainer(Trainer):
     def _look(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         metrics: dict[str, float] = super().evaluate(*args, **kwargs)
         found = {"loss": metrics["eval_loss"]}
-        if self._stage.objective in ("label", "both"):
+        if self._stage.objective in ("label", "both", "explain"):
             self._learner.model.eval()
             found |= mean_figures(self._learner.answer(self._val), self._val, self._learner.tasks)
             self.log({f"eval_{name}": value for name, value in found.items() if name != "loss"})

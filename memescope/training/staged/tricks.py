@@ -108,6 +108,6 @@ class EarlyEnd(TrainerCallback):
             control.should_training_stop = True
 
 
-def decayed(optimiser: torch.optim.Optimizer, gamma: float, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+def decayed(optimiser: torch.optim.Optimizer, gamma: float, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
     """The learning rate times gamma after every epoch of `steps` steps."""
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: gamma ** (step // steps))
