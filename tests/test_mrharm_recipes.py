@@ -379,3 +379,14 @@ def test_a_row_of_another_table_is_shown_and_not_run_here(
     assert list(missing(load_table(str(tmp_path / "u.yaml")), (), results)) == []
     assert run(["table", str(tmp_path / "u.yaml"), "--results", str(results)]) == 0
     assert " | from t |" in capsys.readouterr().out
+
+
+def test_a_setting_reaches_one_stage_of_several() -> None:
+    path = ROOT / "recipes" / "mrharm" / "harmc-offline.yaml"
+    recipe: Any = load_recipe(path, ["stages.1.epochs=7", "stages.0.select=last"])
+    assert [(stage.epochs, stage.select) for stage in recipe.stages] == [(2, "last"), (7, "macro_f1")]
+    for key in ("stages.2.epochs=1", "stages.first.epochs=1"):
+        with pytest.raises(UsageError, match=r"expected a number from 0 to 1, found '(2|first)'"):
+            load_recipe(path, [key])
+    with pytest.raises(UsageError, match="'objective' is a value, not a group of keys"):
+        load_recipe(path, ["stages.0.objective.x=1"])

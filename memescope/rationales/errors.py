@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from memescope.errors import UsageError
 from memescope.evaluation.intervals import RESAMPLES, Figure, interval, resample
-from memescope.evaluation.metrics import weighted_auroc
+from memescope.evaluation.metrics import DECIDING_ROWS, weighted_auroc
 from memescope.evaluation.strata import Errors, Stratum, by_stratum
 from memescope.rationales.audit import DROPPED, FLAGS
 
@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 INVENTED = ("misquotes", "quotes-caption", "ungrounded", "brings-in", "invents-detail")
 """Flags of what is not on the meme: the rate of hallucination."""
 ANY = "any of these five"
-FEWEST = 5
-"""Flags of fewer memes are counted only."""
+FEWEST = DECIDING_ROWS
+"""Flags of fewer memes are counted only: a resample of thirteen memes without an error never holds one."""
 SCORES = ("sufficiency", "sufficiency_masked", "necessity", "words", "formula", "own_words")
 _MOST = 2
 
