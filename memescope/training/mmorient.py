@@ -37,7 +37,8 @@ class MmOrientPart(Part):
     """The model. `words` to `columns`: `models.mmorient.MakingSettings`; the others: `models.mmorient.MmOrientConfig`.
 
     Each graph of `graphs` needs a threshold: `thresholds` by graph (cosines), or `quantiles` by graph (the share of the
-    training memes' pairs that stays without an edge). The key `all` stands for every graph that is not named.
+    training memes' pairs that stays without an edge). The key `all` stands for every graph that is not named,
+    and null takes an entry back.
 
     `fanout` 0 learns as published: a batch's graph has the batch's memes. Above 0 the graphs are those of all training
     memes, and each meme of a batch hears so many of its neighbours, drawn anew for each batch.
@@ -57,8 +58,8 @@ class MmOrientPart(Part):
     level_one: bool = True
     level_two: bool = True
     graphs: tuple[str, ...] = ("image-image", "text-text", "image-text", "text-image")
-    thresholds: dict[str, float] = Field(default_factory=dict)
-    quantiles: dict[str, float] = Field(default_factory=dict)
+    thresholds: dict[str, float | None] = Field(default_factory=dict)
+    quantiles: dict[str, float | None] = Field(default_factory=dict)
     graph_width: int = Field(default=512, ge=1)
     normalise: bool = True
     fanout: int = Field(default=0, ge=0)

@@ -20,7 +20,7 @@ from memescope.models.mmorient.graph import build
 ALL = "all"
 
 
-def named(values: Mapping[str, float], graph: str) -> float | None:
+def named(values: Mapping[str, float | None], graph: str) -> float | None:
     """The entry of a graph, or that of `all`."""
     return values.get(graph, values.get(ALL))
 
@@ -28,8 +28,8 @@ def named(values: Mapping[str, float], graph: str) -> float | None:
 def thresholds_of(
     pooled: Mapping[str, Tensor],
     graphs: Sequence[str],
-    thresholds: Mapping[str, float],
-    quantiles: Mapping[str, float],
+    thresholds: Mapping[str, float | None],
+    quantiles: Mapping[str, float | None],
 ) -> dict[str, float]:
     """Graph -> cosine, to five digits. `UsageError` for a graph with neither threshold nor quantile, or with both."""
     unknown = (set(thresholds) | set(quantiles)) - {ALL, *GRAPHS}

@@ -69,9 +69,9 @@ def _stratified(strata: Sequence[str], size: int, draw: np.random.Generator) -> 
 
 
 def _k_means(points: Tensor, size: int, seed: int) -> list[int]:
-    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.cluster import KMeans
 
-    found = MiniBatchKMeans(size, random_state=seed, n_init=1, batch_size=max(1024, size)).fit(points.numpy())
+    found = KMeans(size, random_state=seed, n_init=3, max_iter=50).fit(points.numpy())
     distances = torch.cdist(torch.from_numpy(found.cluster_centers_.astype(np.float32)), points)
     taken: dict[int, None] = {}
     for row in distances.argsort(1).tolist():  # two centres may have one nearest meme: the next one then
