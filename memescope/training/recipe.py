@@ -18,8 +18,10 @@ FAMILIES = {
     "mamba": "memescope.training.mamba:MambaRecipe",
     "mamba-pretrain": "memescope.training.mamba_pretrain:PretrainRecipe",
     "starter": "memescope.training.starter.recipe:StarterRecipe",
+    "memelens": "memescope.training.memelens:MemeLensRecipe",
     "mrharm": "memescope.training.mrharm:MrHarmRecipe",
     "mmorient": "memescope.training.mmorient:MmOrientRecipe",
+    "mulcot": "memescope.training.mulcot:MulCotRecipe",
 }
 """Family -> the recipe that describes its training, imported when it is asked for."""
 

@@ -23,8 +23,10 @@ TRAINERS = {
     "mamba": "memescope.training.mamba:train_mamba",
     "mamba-pretrain": "memescope.training.mamba_pretrain:train_pretrain",
     "starter": "memescope.training.starter.run:train_starter",
+    "memelens": "memescope.training.memelens:train_memelens",
     "mrharm": "memescope.training.mrharm:train_mrharm",
     "mmorient": "memescope.training.mmorient:train_mmorient",
+    "mulcot": "memescope.training.mulcot:train_mulcot",
 }
 """Family -> the function that trains it, `(recipe, progress) -> metrics`, imported when it is asked for."""
 

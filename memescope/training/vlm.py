@@ -9,7 +9,7 @@ A family adds `class MyRecipe(VlmRecipe)` with its own `model`, a `VlmLearner` w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,8 +183,11 @@ class VlmLearner:
         raise NotImplementedError
 
 
-def trained_part(made: VlmModel) -> nn.Module:
-    """The model for the Trainer: its state is what is trained, adapters and new parts only, never what rests."""
+def trained_part(made: VlmModel, through: Callable[..., Any] | None = None) -> nn.Module:
+    """The model for the Trainer: its state is what is trained, adapters and new parts only, never what rests.
+
+    `through` computes the loss in place of the model itself, where more than the model is needed (a teacher).
+    """
     from torch import nn
 
     class Trained(nn.Module):
@@ -193,7 +196,7 @@ def trained_part(made: VlmModel) -> nn.Module:
             self.made = made
 
         def forward(self, **batch: Any) -> Any:
-            return self.made(**batch)
+            return (through or self.made)(**batch)
 
         def state_dict(self, *_: Any, **__: Any) -> Any:
             return {name: p.detach().contiguous() for name, p in self.named_parameters() if p.requires_grad}

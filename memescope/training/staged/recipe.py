@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from memescope.training.recipe import Data, Part, Recipe
 
-Objective = Literal["rationale", "label", "both", "pretrain"]
-"""What a stage learns; `pretrain` needs neither reasons nor labels."""
+Objective = Literal["rationale", "label", "both", "explain", "pretrain"]
+"""What a stage learns; `explain` is labels, with their reasons where there are any; `pretrain` needs neither."""
 
 
 class StagedData(Data):

@@ -37,11 +37,15 @@ from memescope.training.staged.stage import PLAIN, Learner, run_stage
 from memescope.training.staged.tricks import Tricks
 
 
-class FamilyLearner(Learner, Protocol):
-    """A learner that can be settled and written as a run."""
+class Versioned(Learner, Protocol):
+    """A learner whose stages can be kept."""
 
     version: str
     """Names the code and weights it starts from: another version trains again."""
+
+
+class FamilyLearner(Versioned, Protocol):
+    """A learner that can be settled and written as a run."""
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Take over calibration, abstain thresholds and what the card says of each task."""
@@ -69,22 +73,7 @@ def train_staged(
     the selection memes that have labels, before they are answered for calibration.
     """
     start = time.perf_counter()
-    keys = stage_keys(recipe, learner.version, train, val)
-    stages, log = [], ""
-    for number, (stage, key) in enumerate(zip(recipe.stages, keys, strict=True)):
-        begin(number, stage)
-        folder = cache_folder() / "training" / key
-        rows = [usable(part, stage.objective, recipe.data.tasks) for part in (train, val)]
-        for name, some in zip(("train", "val"), rows, strict=True):
-            if not some:
-                raise UsageError(
-                    f"stage {stage.name!r} ({stage.objective}): no {name} meme has what it learns from "
-                    f"({_needs(stage.objective, recipe.data.tasks)})"
-                )
-        found = run_stage(learner, stage, rows[0], rows[1], recipe.train, folder, report, tricks(stage))
-        entries = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-        stages.append(found | {"train": losses_between(entries)})
-        log += "".join(json.dumps({"stage": stage.name, **entry}) + "\n" for entry in entries)
+    stages, log = run_stages(recipe, learner, report, train, val, tricks, begin)
     labelled = usable(val, "label", recipe.data.tasks)
     end(labelled)
     settled = settle(learner.answer(labelled), labelled, recipe.data.tasks, recipe.abstain, recipe.train.seed)
@@ -107,6 +96,38 @@ def train_staged(
     put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     learner.save(recipe.out)
     return metrics
+
+
+def run_stages(
+    recipe: StagedRecipe,
+    learner: Versioned,
+    report: Progress,
+    train: Sequence[Meme],
+    val: Sequence[Meme],
+    tricks: Callable[[Stage], Tricks] = lambda stage: PLAIN,
+    begin: Callable[[int, Stage], None] = lambda number, stage: None,
+) -> tuple[list[dict[str, Any]], str]:
+    """Train the stages, or take those that are in the cache; `learner` then is as the last one left it.
+
+    Gives what was chosen in each stage, and the log.
+    """
+    keys = stage_keys(recipe, learner.version, train, val)
+    stages, log = [], ""
+    for number, (stage, key) in enumerate(zip(recipe.stages, keys, strict=True)):
+        begin(number, stage)
+        folder = cache_folder() / "training" / key
+        rows = [usable(part, stage.objective, recipe.data.tasks) for part in (train, val)]
+        for name, some in zip(("train", "val"), rows, strict=True):
+            if not some:
+                raise UsageError(
+                    f"stage {stage.name!r} ({stage.objective}): no {name} meme has what it learns from "
+                    f"({_needs(stage.objective, recipe.data.tasks)})"
+                )
+        found = run_stage(learner, stage, rows[0], rows[1], recipe.train, folder, report, tricks(stage))
+        entries = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+        stages.append(found | {"train": losses_between(entries)})
+        log += "".join(json.dumps({"stage": stage.name, **entry}) + "\n" for entry in entries)
+    return stages, log
 
 
 def stage_keys(recipe: StagedRecipe, version: str, train: Sequence[Meme], val: Sequence[Meme]) -> list[str]:
@@ -132,7 +153,7 @@ def losses_between(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
 
 def usable(memes: Sequence[Meme], objective: Objective, tasks: Sequence[str]) -> list[Meme]:
     """The memes that have what an objective learns from."""
-    needs_reason, needs_label = objective in ("rationale", "both"), objective in ("label", "both")
+    needs_reason, needs_label = objective in ("rationale", "both"), objective in ("label", "both", "explain")
     return [
         meme
         for meme in memes
@@ -170,6 +191,7 @@ def _texts(memes: Sequence[Meme]) -> str:
 
 def _needs(objective: Objective, tasks: Sequence[str]) -> str:
     parts = {"rationale": "a rationale", "label": f"a label of {', '.join(tasks)}", "pretrain": "text or picture"}
+    parts["explain"] = parts["label"]
     return f"{parts['rationale']} and {parts['label']}" if objective == "both" else parts[objective]
 
 

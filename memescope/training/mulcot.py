@@ -1,0 +1,213 @@
+"""Training of the family `mulcot` (arXiv 2508.05234): teacher's chains, assistant, its own chains, student.
+
+| step | what | kept |
+|---|---|---|
+| teacher | chains from an endpoint, where the recipe names one; else those of `data.rationales` | replies, one by one |
+| assistant | learns the chains with their labels and the labels alone | stages |
+| augmentation | a chain by the assistant for each training meme; the right ones are learnt from, too | one by one |
+| student | the same two tasks, from labels and from the assistant's probabilities | stages |
+
+Each step is taken from the user's cache where it was done before, so a killed run goes on, and recipes that differ in
+the student alone share their assistant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from memescope.meme import Meme
+from memescope.training.recipe import Part
+from memescope.training.run import Progress, put
+from memescope.training.staged.recipe import Objective, Stage, StagedData
+from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe, trained_part
+
+if TYPE_CHECKING:
+    from memescope.models.mulcot.model import MulCot
+    from memescope.training.staged.settle import Settled
+
+CODE_VERSION = 1
+"""Raise it when the same recipe would train another model."""
+
+
+class MulCotData(StagedData):
+    """`val_rows` of the selection split are taken, spread evenly (0: all). `chains`: all of the teacher's, or only the
+    `right` ones, which end in the meme's label; the others' memes then have a label alone."""
+
+    val_rows: int = Field(default=0, ge=0)
+    chains: Literal["all", "right"] = "all"
+
+
+class MulCotPart(VlmPart):
+    """A role's model (`training.vlm`). `label_weight`: what the label alone counts beside the chain, as published 1."""
+
+    family: Literal["mulcot"] = "mulcot"
+    max_rationale: int = Field(default=448, ge=1)
+    label_weight: float = Field(default=1.0, ge=0)
+
+
+class AssistantPart(Part):
+    """The assistant: its model and its stages."""
+
+    model: MulCotPart
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+
+class AugmentPart(Part):
+    """Chains drawn from the assistant at `temperature`, by `seed`, for `rows` of the training memes, spread evenly (0:
+    all). `wrong` ones, cut off or with another label than the meme's, are dropped as published, or kept as they are."""
+
+    temperature: float = Field(default=0.7, gt=0)
+    seed: int = 0
+    rows: int = Field(default=0, ge=0)
+    wrong: Literal["drop", "keep"] = "drop"
+
+
+class DistilPart(Part):
+    """How the student listens: see `objectives.distillation`. As released: squared false, mask everything."""
+
+    weight: float = Field(default=0.3, ge=0, le=1)
+    temperature: float = Field(default=2.0, gt=0)
+    squared: bool = True
+    mask: Literal["answers", "everything"] = "answers"
+
+
+class TeacherPart(Part):
+    """An endpoint that writes the training memes' chains first (`memescope rationales` says more of each setting)."""
+
+    url: str
+    model: str
+    allow_remote: str | None = None
+    tries: int = Field(default=3, ge=1)
+    pictures: bool = True
+    concurrency: int = Field(default=8, ge=1)
+    budget_tokens: int | None = None
+
+
+class MulCotRecipe(VlmRecipe):
+    """One row of a table of MulCoT-RD models; `model` and `stages` are the student's.
+
+    Without `assistant` the student learns the teacher's chains by itself. `also` are tasks answered beside those that
+    are learnt, with their calibration: what a model of aspects says of whole posts.
+    """
+
+    data: MulCotData
+    model: MulCotPart
+    teacher: TeacherPart | None = None
+    assistant: AssistantPart | None = None
+    augment: AugmentPart | None = None
+    distil: DistilPart | None = None
+    also: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_teacher(self) -> MulCotRecipe:
+        missing = [name for name in ("augment", "distil") if getattr(self, name) is not None]
+        if self.assistant is None and missing:
+            raise ValueError(f"{' and '.join(missing)} need an assistant")
+        if self.distil is not None and self.distil.mask == "everything" and self.model.pack:
+            raise ValueError("distil.mask=everything needs model.pack=false: rows that share a beginning have no own")
+        return self
+
+
+def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
+    """Train assistant and student and write the student's run folder; gives the content of `metrics.json`."""
+    from memescope.training.mulcot_chains import add_sampled, read_chained
+    from memescope.training.staged.run import run_stages, stage_keys, train_staged
+
+    train, val, roles = read_chained(recipe, report)
+    assistant: MulCot | None = None
+    key = ""
+    if recipe.assistant is not None:
+        first = recipe.model_copy(update={"model": recipe.assistant.model, "stages": recipe.assistant.stages})
+        learner = MulCotLearner(first)
+        key = stage_keys(first, learner.version, train, val)[-1]
+        stages, _ = run_stages(first, learner, _named(report, "assistant"), train, val, begin=learner.begin)
+        roles["assistant"] = {"stages": stages, "parameters": learner.made.num_parameters()}
+        assistant = learner.made
+        if recipe.augment is not None:
+            train, roles["augmentation"] = add_sampled(assistant, key, train, recipe, report)
+    student = MulCotLearner(recipe, assistant if recipe.distil and recipe.distil.weight else None, key)
+    student.roles = roles | {"student": {"parameters": student.made.num_parameters()}}
+    metrics = train_staged(recipe, student, _named(report, "student"), train, val, begin=student.begin)
+    metrics["roles"] = student.roles
+    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    return metrics
+
+
+def _named(report: Progress, role: str) -> Progress:
+    return lambda stage, done, total: report(f"{role}: {stage}", done, total)
+
+
+class MulCotLearner(VlmLearner):
+    """One role to be trained; with an assistant the loss has its probabilities in it."""
+
+    def __init__(self, recipe: MulCotRecipe, assistant: MulCot | None = None, key: str = "") -> None:
+        from memescope.models.mulcot.model import MulCot, Taught
+
+        super().__init__(recipe, MulCot, settings={"label_weight": recipe.model.label_weight})
+        self.recipe = recipe
+        self.roles: dict[str, Any] = {}
+        self.version = f"{CODE_VERSION} {self.version}"
+        self._look: Callable[[Sequence[Any]], Any] | None = None
+        if assistant is not None and recipe.distil is not None:
+            its = recipe.distil
+            taught = Taught(self.student, assistant, its.weight, its.temperature, its.squared, its.mask)
+            self.model = trained_part(self.made, taught)
+            self.version += f" {key} {its.model_dump_json()}"
+            if assistant.vlm.seen_by != self.made.vlm.seen_by:
+                self._look = assistant.look
+
+    @property
+    def student(self) -> MulCot:
+        """The model that is learnt, under its family's name."""
+        made: Any = self.made
+        found: MulCot = made
+        return found
+
+    def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, Any]:
+        """Rows and what the student sees of the pictures; and what the assistant sees, where it has other eyes."""
+        batch = super().collate(memes, objective)
+        if self._look is None:
+            return batch
+        own, self.made.look = self.made.look, self._look
+        try:
+            return batch | {"assistant_sights": super().collate(memes, objective)["sights"]}
+        finally:
+            self.made.look = own
+
+    def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
+        """Calibration and thresholds; tasks that are answered `also` take those of the first that was learnt."""
+        super().settle(settled, card)
+        config, first = self.made.config, self.tasks[0]
+        if not self.recipe.also or first not in settled:
+            return
+        config.tasks = [*(config.tasks or []), *(task for task in self.recipe.also if task not in self.tasks)]
+        for task in self.recipe.also:
+            for table in (config.calibration or {}, config.abstain or {}):
+                table.setdefault(task, table[first])
+            (config.card or {}).setdefault(task, {"trained_on": f"nothing: answered as {first} was learnt"})
+
+    def card(self, metrics: dict[str, Any]) -> str:
+        """The run's MODEL_CARD.md."""
+        from memescope.training.mulcot_card import write_card
+
+        return write_card(self.recipe, self.student, self.roles, metrics)
+
+
+def spread(memes: Sequence[Meme], count: int) -> list[Meme]:
+    """`count` of some memes, spread evenly; all of them for 0."""
+    if not count or count >= len(memes):
+        return list(memes)
+    return [memes[i] for i in np.linspace(0, len(memes) - 1, count).round().astype(int)]
+
+
+def with_chain(meme: Meme, reasoning: str, stated: str, number: int) -> Meme:
+    """The same meme with another chain, as a row of its own."""
+    label = next(iter(meme.labels.values()), None)
+    meta = meme.meta | ({"stated": stated} if stated != label else {})
+    return replace(meme, id=f"{meme.id}~{number}", rationale=reasoning, meta=meta)
