@@ -93,6 +93,9 @@ def draw(found: list[Curve], path: Path, title: str) -> Path | None:
     ]
     if not panels:
         return None
+    plots.require()
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = plots.panels(len(panels), 3.2, 2.6)
     rows = list(dict.fromkeys(curve.row for curve in found))
     for axis, (stage, name) in zip(axes, panels, strict=True):
@@ -111,7 +114,7 @@ def draw(found: list[Curve], path: Path, title: str) -> Path | None:
                 axis.plot(epochs, mean, color=colour, linewidth=1.8, marker="o", markersize=3, label=row)
         axis.set_title(f"{stage}: {FIGURES[name]}", fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.tick_params(labelsize=8)
     handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
