@@ -86,6 +86,6 @@ def heat(model: Model, meme: Meme, task: str, method: str) -> Any:
     entry, methods = HEATS.get(family, ("", ()))
     if method not in methods:
         there = "; ".join(f"{name}: {', '.join(some)}" for name, (_, some) in HEATS.items())
-        raise UsageError(f"{model.name} has no view {method!r}; occlusion works for all; there are: {there}")
+        raise UsageError(f"{model.name} has no view {method!r}, only occlusion; there are: {there}")
     module, function = entry.split(":")
     return getattr(import_module(module), function)(model, meme, task, method)

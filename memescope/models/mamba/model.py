@@ -78,7 +78,7 @@ class MambaMemes(PreTrainedModel):
                 for name in config.tasks or {}
             }
         )
-        if config.lora:
+        if config.lora is not None:
             self._adapt(config.lora)
         self._freeze(config.freeze or {})
         self.post_init()
