@@ -30,14 +30,28 @@ def test_slopes() -> None:
     assert ssm.slope({10: 3.0, 100: 300.0}) == pytest.approx(2)
 
 
-def test_a_layer_a_floor_and_a_model() -> None:
+def test_peak_memory_of_a_process_of_its_own() -> None:
+    """Forward and backward of ours: the gradients of u, delta and z, y, and what is kept; not all states."""
+    b, d, n, length = 2, 256, 16, 512
+    found = ssm_ways.peak("ours", b, d, n, length)
+    if found is None:
+        pytest.skip("this system does not tell a process's peak memory")
+    each = 4 * b * d * length / 2**20
+    assert 4 * each <= found <= 4 * each + 10
+    assert found < each * n  # one tensor of all states
+
+
+def test_a_layer_a_floor_and_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (2, 64, 4)
+    monkeypatch.setattr(ssm, "peak", lambda way, *sizes: {"ours": 2.0, "mambapy": 9.0}.get(way))
     found = ssm.layer(shape, 16, 1)
     assert list(found) == list(ssm_ways.ways())
     for row in found.values():
         assert row["batch"] == 2
         assert 0 < row["forward_s"] < row["both_s"]
-    assert found["ours"]["times_ours"]["both"] == 1
+    assert found["ours"]["times_ours"] == {"forward": 1, "both": 1, "forward_cpu": 1, "both_cpu": 1, "peak": 1}
+    if "mambapy" in found:
+        assert found["mambapy"]["times_ours"]["peak"] == 4.5
     if not native.missing():
         floor = ssm.floor(shape, (16,), {"16": found})
         exponentials = 2 * 64 * 16 * 4 / floor["exponentials_per_s"]
@@ -54,6 +68,7 @@ def test_a_layer_a_floor_and_a_model() -> None:
 
 def test_long_sequences_leave_out_what_would_take_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssm, "SLOWEST", 8)
+    monkeypatch.setattr(ssm, "peak", lambda way, *sizes: 1.0)
     found = ssm.layer((1, 64, 2), 16, 1)
     assert "forward_s" in found["transformers"]
     assert "both_s" not in found["transformers"]
