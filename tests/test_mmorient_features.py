@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from test_backbones_hub import SIZES, bert, random_picture, save, word_tokenizer
-from test_regions import detr  # noqa: F401  # a fixture
 
 from memescope.datasets.stored import StoredParaphrases
 from memescope.errors import MemescopeError, UsageError
@@ -19,6 +17,8 @@ from memescope.meme import Meme
 from memescope.models.mmorient.columns import columns_of, open_column
 from memescope.models.mmorient.copies import Copying, copies_of, picture_of_copy
 from memescope.models.mmorient.providers import load_pooled_image, load_pooled_text, load_regions
+from tests.test_backbones_hub import SIZES, bert, random_picture, save, word_tokenizer
+from tests.test_regions import detr  # noqa: F401  # a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -269,3 +269,45 @@ def test_wrong_copies_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"paraphrases need data\.paraphrases"):
         copies_of([], Copying(1, "noised"), rewrites(tmp_path / "p.jsonl", a=list("vwxyz")))
     assert copies_of([Meme(id="a", image=None)], Copying()) == []
+
+
+# paraphrases, from the teacher to the copies
+
+
+LONG = (
+    "today is the first day of another week in which nobody wants to leave the bed before noon while it rains outside"
+)
+FIVE = ["mondays are back", "it is monday once more", "here comes monday", "monday, you again", "not monday, please"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (FIVE, ""),
+        ([*FIVE[:4], "Meme number 1:  MONDAY again!"], "copied"),  # the meme's own text
+        ([*FIVE[:4], "MONDAYS are back."], "copied"),  # two the same
+        ([*FIVE[:4], LONG], "length"),
+        (FIVE[:4], "wrong-fields"),
+        (["je déteste vraiment les lundis matin quand il pleut dehors"] * 5, "language"),
+    ],
+)
+def test_paraphrases_are_checked_and_become_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: list[str], code: str
+) -> None:
+    pytest.importorskip("openai", reason="needs the extra 'teacher'")
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    from memescope.rationales.generate import generate, subjects_of
+    from memescope.rationales.prompts import load_prompt
+    from memescope.rationales.store import save
+    from tests.teacher_server import FaultyServer
+    from tests.test_rationales import teacher
+
+    meme = Meme(id="m1", text="meme number 1: monday again", lang="en", labels={"sentiment": "negative"}, split="train")
+    prompt = load_prompt("paraphrase")
+    with FaultyServer(reply=lambda user, body: json.dumps({"rewrites": reply})) as server:
+        [found], _ = generate(subjects_of([meme], prompt, None), prompt, teacher(server.url), tries=1)
+    assert getattr(found, "error", "") == code
+    if not code:
+        save(tmp_path / "p.jsonl", [found])
+        stored = StoredParaphrases(tmp_path / "p.jsonl")
+        assert [one.text for one in copies_of([meme], Copying(5, "paraphrases"), stored)] == FIVE

@@ -23,7 +23,7 @@ from memescope.models.mmorient.graph import BLOCK, build
 from memescope.models.mmorient.thresholds import pairs
 from memescope.models.mmorient.tiles import Vectors
 
-THRESHOLDS = tuple(round(-0.2 + 0.05 * i, 2) for i in range(25))
+THRESHOLDS = tuple(round(-0.2 + 0.05 * i, 2) for i in range(24))
 SPARSE = 0.9
 
 

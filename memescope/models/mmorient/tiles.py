@@ -25,8 +25,8 @@ was measured (widths to 2048)."""
 SPARE = 16
 """Nearest ones looked at again in float64 beyond those asked for."""
 _NOT = -2.0
-_AT_ONCE = 1 << 22
-"""Numbers in one float64 computation: 32 MB."""
+_AT_ONCE = 1 << 18
+"""Numbers in one float64 computation: 2 MB."""
 
 
 class Vectors:
