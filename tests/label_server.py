@@ -93,16 +93,19 @@ class LabelServer:
         answer: dict[str, Any] = {"object": "chat.completion", "model": self.names[0]}
         if wants["exact"] and "prompt_logprobs" in body:
             table = self.model.logprobs(ids, pictures)
-            answer["prompt_logprobs"] = [None] + [
-                {
-                    str(token): {
-                        "logprob": float(table[i, token]),
-                        "rank": 1,
-                        "decoded_token": self.model.decode([token]),
+            answer["prompt_logprobs"] = (
+                [None]
+                + [
+                    {
+                        str(token): {
+                            "logprob": float(table[i, token]) if token < table.shape[1] else -99.0,  # a picture's
+                            "rank": 1,
+                            "decoded_token": self.model.decode([token]),
+                        }
                     }
-                }
-                for i, token in enumerate(ids[1:])
-            ]
+                    for i, token in enumerate(ids[1:])
+                ]
+            )
         text, tokens, finish = self._write(body, ids, pictures, wants)
         choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
         choice["message"] = {"role": "assistant", "content": text}

@@ -38,6 +38,8 @@ def test_a_multilabel_task_is_asked_label_by_label() -> None:
     assert [one.part for one in found] == ["individual", "organization", "community", "society"]
     assert all(one.names == {"no": "no", "yes": "yes"} for one in found)
     assert "this kind of target: 'Gemeinschaft'. Answer with 'no' or 'yes'." in found[2].user
+    sly = Meme(text="who {label} 'society'", id="s")
+    assert asked(sly, "targets", Manner())[0].user.startswith("Text on the meme: who { label} 'society'\n")
 
 
 def test_explanations_are_asked_for_where_they_were_trained_or_wanted() -> None:

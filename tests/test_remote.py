@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible server answers as the model itself would, by whatever the server is capable of."""
+"""A model behind an OpenAI-compatible server answers as the model itself would, by whatever the server can do."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_reply_that_never_names_a_label_is_an_error_and_never_a_random_label(m
 
 def test_a_runs_folder_gives_tasks_manner_and_calibration(model: Tiny, tmp_path: Path) -> None:
     config = {
-        "family": "memelens", "tasks": ["hateful"], "manner": {"setting": "english", "explained": []},
+        "family": "memelens", "tasks": ["hateful"], "settings": {"manner": {"setting": "english", "explained": []}},
         "calibration": {"hateful": {"temperature": [2.0, 2.0], "bias": [0.0, 0.5]}}, "abstain": {"hateful": 0.999},
         "card": {"hateful": {"trained_on": "8 memes"}},
     }  # fmt: skip

@@ -20,6 +20,7 @@ from memescope.cache import content_key
 from memescope.errors import MemescopeError, UsageError
 from memescope.explanation.says import Effects, says
 from memescope.meme import Answer, Evidence, Meme, Reading
+from memescope.models.memelens.prompting import EXPLANATION as EXPLAINED
 from memescope.models.memelens.prompting import LABEL, Asked, asked, read_reply
 from memescope.rationales.address import check_address, key_for
 from memescope.rationales.retrying import TeacherError
@@ -135,11 +136,14 @@ class RemoteModel:
 
     async def _question(self, meme: Meme, question: Asked, shown: str | None, gate: asyncio.Semaphore) -> Scored:
         async with gate:
+            manner = self._spec.manner
             messages, before = self._messages(meme, question, shown), ""
-            if self._spec.manner.order == "explain-first" and question.task in self._spec.manner.explained:
+            explained, first = question.task in manner.explained, manner.order == "explain-first"
+            then = f"\n{EXPLAINED}" if explained and not first else ""
+            if explained and first:
                 reply = await self._client.complete(messages, EXPLANATION)
                 before = reply.text.partition(LABEL)[0].rstrip() + "\n"
-            return await score(self._client, self.found, messages, question.names, self._spec.length, before)
+            return await score(self._client, self.found, messages, question.names, self._spec.length, before, then)
 
     def _messages(self, meme: Meme, question: Asked, shown: str | None) -> list[dict[str, Any]]:
         text = {"type": "text", "text": question.user}

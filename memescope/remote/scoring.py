@@ -37,13 +37,15 @@ async def score(
     called: dict[str, str],
     length: str = "sum",
     before: str = "",
+    then: str = "",
 ) -> Scored:
-    """The score of each label after `messages` and a reply begun with `before` (an explanation) and the label's lead.
+    """The score of each label after `messages` and a reply begun with `before` (an explanation) and the label's lead;
+    `then` is what follows a label, where that is not the end.
 
     Raises `MemescopeError` when no reply named a label, `TeacherError` when the server failed.
     """
     if found.method == "exact":
-        return Scored(await _exact(client, messages, called, length, before), True)
+        return Scored(await _exact(client, messages, called, length, before, then), True)
     # A reply that does not get to a label leaves the one that is written when asked again.
     if found.method == "top" and (scores := await _top(client, found, messages, called)):
         return Scored(scores, True)
@@ -53,7 +55,7 @@ async def score(
 
 
 async def _exact(
-    client: Teacher, messages: list[dict[str, Any]], called: dict[str, str], length: str, before: str
+    client: Teacher, messages: list[dict[str, Any]], called: dict[str, str], length: str, before: str, then: str
 ) -> dict[str, float]:
     """Log-probabilities of whole labels, each sent as a reply begun with it."""
     lead = f"{before}{LABEL}"
@@ -61,9 +63,10 @@ async def _exact(
     ids = {label: [name for name, _ in its] for label, its in tokens.items()}
     ends = {label: len(its) for label, its in ids.items()}
     if any(a != b and ids[b][: len(ids[a])] == ids[a] for a in ids for b in ids):
-        # one label begins another: each is told apart by the token that ends a reply
+        # one label begins another: each is told apart by the token behind it
         tokens = {
-            label: await _tokens(client, messages, f"{lead} {name}", close=True) for label, name in called.items()
+            label: await _tokens(client, messages, f"{lead} {name}{then}", close=not then)
+            for label, name in called.items()
         }
         ends = {label: end + 1 for label, end in ends.items()}
     start = len(await _tokens(client, messages, lead)) if length == "mean" else 0

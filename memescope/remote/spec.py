@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from memescope.errors import UsageError
-from memescope.models.memelens.prompting import Manner
-from memescope.models.memelens.wording import SETTINGS, load_wording
+from memescope.models.memelens.prompting import Manner, manner_of
+from memescope.models.memelens.wording import SETTINGS
 from memescope.taxonomy import load_taxonomy
 
 PREFIX = "openai:"
@@ -90,23 +90,17 @@ def parse(name: str) -> Spec:
     )
 
 
-def manner_of(config: dict[str, Any]) -> Manner:
-    """How a saved model is asked, from the `manner` of its configuration."""
-    stored = dict(config["manner"])
-    extra = stored.pop("instructions", None)
-    stored["explained"] = tuple(stored.get("explained", ()))
-    return Manner(wording=load_wording(Path(extra) if extra else None), **stored)
-
-
 def _run(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"run={folder}: no model of a run there: {error}") from None
-    if config.get("family") != "memelens" or "manner" not in config:
+    if config.get("family") != "memelens" or "manner" not in (config.get("settings") or {}):
         raise UsageError(f"run={folder}: expected a run of the family memelens, found {config.get('family')!r}")
-    manner = manner_of(config)
+    if config["settings"].get("head"):
+        raise UsageError(f"run={folder}: its labels come from a head of their own, which no server has")
+    manner = manner_of(config["settings"]["manner"])
     return {
         "tasks": tuple(config["tasks"]),
         "setting": manner.setting,

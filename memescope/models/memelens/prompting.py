@@ -11,21 +11,21 @@ labels written in a row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from memescope.datasets.conversations import plain
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.models.memelens.wording import NO, YES, Setting, Wording, language, listed, load_wording, names
 from memescope.taxonomy import load_taxonomy
-from memescope.taxonomy.tasks import Task
 
 Layout = Literal["meme-first", "instruction-first"]
 Order = Literal["classify-first", "explain-first"]
 """Which of label and explanation is written first, where both are asked for."""
 LABEL, EXPLANATION = "Label:", "Explanation:"
+_PLACE = "{label}"
 LANGUAGES = {
     "ar": "Arabic", "bn": "Bengali", "de": "German", "en": "English", "es": "Spanish", "hi": "Hindi", "ro": "Romanian",
     "ru": "Russian", "zh": "Chinese",
@@ -52,6 +52,16 @@ class Manner:
         if not self.text and not self.image:
             raise UsageError("a model that is shown neither text nor picture has nothing to answer from")
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values that `manner_of` reads; the wording is not in them but its file, where there is one."""
+        kept = {name: getattr(self, name) for name in ("setting", "layout", "order", "text", "image")}
+        return kept | {"explained": list(self.explained)}
+
+
+def manner_of(stored: Mapping[str, Any]) -> Manner:
+    """How a saved model is asked. A file of further wordings only matters to training: it is not needed any more."""
+    return Manner(**{**stored, "explained": tuple(stored.get("explained", ()))})
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -67,8 +77,18 @@ class Asked:
     lang: str = "en"
 
 
-def asked(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: bool | None = None) -> list[Asked]:
-    """What a meme is asked for a task: one question, or one for each label of a multilabel task.
+@dataclass(frozen=True)
+class Template:
+    """One question of a task in one wording. `user` says {label} where a multilabel task names the label that it asks
+    about; `names` are label -> what it is called."""
+
+    user: str
+    names: dict[str, str]
+    lang: str
+
+
+def template(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: bool | None = None) -> Template:
+    """How a meme is asked a task.
 
     `explain` None asks for an explanation where the task is one of `manner.explained`. Raises `UsageError` for a task
     on a phrase where the meme names none.
@@ -79,32 +99,30 @@ def asked(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: bool
     explain = task in manner.explained if explain is None else explain
     lang = language(meme.lang, manner.setting)
     called = names(known, lang)
-    parts: Sequence[str | None] = known.labels if known.kind == "multilabel" else (None,)
-    return [_asked(meme, known, manner, variant, explain, lang, called, part) for part in parts]
-
-
-def _asked(
-    meme: Meme,
-    task: Task,
-    manner: Manner,
-    variant: int,
-    explain: bool,
-    lang: str,
-    called: dict[str, str],
-    part: str | None,
-) -> Asked:
-    label = called[part] if part else ""
-    choices = {NO: NO, YES: YES} if part else called
-    instruction = manner.wording.ask(task.name, variant, label, plain(meme.aspect or ""))
-    question = f"{instruction} Answer with {listed(list(choices.values()))}."
+    several = known.kind == "multilabel"
+    instruction = manner.wording.ask(task, variant, _PLACE if several else "", plain(meme.aspect or ""))
+    question = f"{instruction} Answer with {listed([NO, YES] if several else list(called.values()))}."
     form = [f"{LABEL} <label>"]
     if explain:
         told = f"{EXPLANATION} <what picture and words show that speaks for the label, in {LANGUAGES[lang]}>"
         form = [told, *form] if manner.order == "explain-first" else [*form, told]
     said = "\n".join([question, manner.wording.reminder, *form])
-    text = f"Text on the meme: {plain(meme.text).strip() or '(none)'}" if manner.text else "The text is not shown."
+    # what a meme says is never filled in
+    words = plain(meme.text).replace(_PLACE, "{ label}").strip() if several else plain(meme.text).strip()
+    text = f"Text on the meme: {words or '(none)'}" if manner.text else "The text is not shown."
     parts = [text, said] if manner.layout == "meme-first" else [said, text]
-    return Asked(task.name, "\n\n".join(parts), choices, part, lang)
+    return Template("\n\n".join(parts), called, lang)
+
+
+def asked(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: bool | None = None) -> list[Asked]:
+    """What a meme is asked for a task: one question, or one for each label of a multilabel task."""
+    made = template(meme, task, manner, variant, explain)
+    if load_taxonomy()[task].kind != "multilabel":
+        return [Asked(task, made.user, made.names, None, made.lang)]
+    return [
+        Asked(task, made.user.replace(_PLACE, name), {NO: NO, YES: YES}, label, made.lang)
+        for label, name in made.names.items()
+    ]
 
 
 def reply(called: str, explanation: str | None, order: Order) -> str:

@@ -1,0 +1,146 @@
+"""The paper's multimodal baseline: a linear head on the vision-language model, one dataset at a time, no words.
+
+MemeLens (arXiv 2601.12539) fine-tunes Qwen3-VL with LoRA as a classifier on `<image> text`: what the model has read at
+the last token of the prompt goes through a linear layer. Here each task has a layer of its own, and a multilabel task
+one output for each label.
+
+Shape letters: `b` memes, `t` tokens, `d` width, `k` labels of a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.utils import ModelOutput
+
+from memescope.backbones.base import batches
+from memescope.backbones.vlm import Sight, Vlm
+from memescope.datasets.conversations import plain
+from memescope.errors import UsageError
+from memescope.meme import Meme
+from memescope.models.memelens.model import MemeLens
+from memescope.models.vlm.config import VlmConfig
+from memescope.models.vlm.reading import states
+from memescope.models.vlm.rows import Ask, Instruction, Row, collate, prompt
+from memescope.objectives.generation import IGNORED
+from memescope.taxonomy import load_taxonomy
+
+HEADS = "heads.safetensors"
+
+
+class HeadModel(MemeLens):
+    """Heads on the state of the prompt's last token. It is asked nothing and writes nothing."""
+
+    def __init__(self, config: VlmConfig, vlm: Vlm) -> None:
+        super().__init__(config, vlm)
+        width = int(vlm.text_model.config.hidden_size)
+        taxonomy = load_taxonomy()
+        layers = {task: nn.Linear(width, len(taxonomy[task].labels)) for task in config.tasks or ()}
+        for layer in layers.values():
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        self.heads = nn.ModuleDict(layers)
+
+    def rows(self, meme: Meme, objective: str, pack: bool = False) -> list[Row]:
+        """One row: the prompt, of which no token is learnt."""
+        text = plain(self.short(meme.text)).strip() if self.manner.text else ""
+        ask = Ask("", text, "", self.manner.image)
+        ids = prompt(self.vlm, ask, self._span(meme))
+        return [Row(ids, [IGNORED] * len(ids))]
+
+    def batch(self, memes: Sequence[Meme], rows: Sequence[Sequence[Row]]) -> dict[str, Any]:
+        """Also: `labels` int64 or float32 by task, as `targets`; -1 where a meme has none."""
+        made = super().batch(memes, rows)
+        made["targets"] = {task: torch.tensor([_target(meme, task) for meme in memes]) for task in self.heads}
+        return made
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        targets: dict[str, Tensor],
+        sights: Sequence[Sight] = (),
+        num_items_in_batch: Tensor | int | None = None,
+        **_: Any,
+    ) -> ModelOutput:
+        """`loss`: the sum over tasks of the mean cross-entropy of the memes that are labelled for it."""
+        found = self._last({"input_ids": input_ids, "attention_mask": attention_mask}, sights)
+        losses = []
+        for task, target in targets.items():
+            logits = self.heads[task](found).float()
+            known = (target >= 0) if target.ndim == 1 else (target >= 0).all(1)
+            if bool(known.any()):
+                one = F.cross_entropy if target.ndim == 1 else F.binary_cross_entropy_with_logits
+                losses.append(one(logits[known], target[known].to(logits.device)))
+        loss = torch.stack(losses).sum() if losses else found.sum() * 0
+        return ModelOutput(loss=loss)
+
+    def score(
+        self,
+        memes: Sequence[Meme],
+        instructions: Sequence[Sequence[Instruction]] | None = None,
+        seen: Sequence[Sight | None] | None = None,
+        hidden: Sequence[Tensor | None] | None = None,
+    ) -> list[dict[str, Tensor]]:
+        """The heads' outputs (k,) by task, of each meme."""
+        if hidden is not None and any(one is not None for one in hidden):
+            raise UsageError(f"{self.name} has heads: places of its picture cannot be hidden one by one")
+        self.eval()
+        rows = [self.rows(meme, "label")[0] for meme in memes]
+        found: list[dict[str, Tensor]] = [{} for _ in memes]
+        for some in batches([len(row) for row in rows]):
+            sights = self._seen([memes[i] for i in some]) if seen is None else [seen[i] for i in some]
+            shown = [
+                one for one, i in zip(sights, some, strict=True) if one is not None and self.vlm.image in rows[i].ids
+            ]
+            with torch.inference_mode(), self._precision():
+                last = self._last(collate([rows[i] for i in some], self.vlm.pad), shown)
+                scores = {task: head(last).float() for task, head in self.heads.items()}
+            for place, i in enumerate(some):
+                found[i] = {task: its[place] for task, its in scores.items()}
+        return found
+
+    def reason(self, meme: Meme) -> Ask | None:
+        """It writes nothing."""
+        return None
+
+    def _last(self, batch: dict[str, Any], sights: Sequence[Sight]) -> Tensor:
+        """The state (b, d) of each prompt's last token."""
+        found = states(self.vlm, batch, sights)
+        last = batch["attention_mask"].long().sum(1) - 1
+        at: Tensor = found[torch.arange(len(found), device=found.device), last]
+        return at.to(next(self.heads.parameters()).dtype)
+
+    def save_pretrained(self, save_directory: str | PathLike[Any], *_: Any, **__: Any) -> None:
+        """The run folder, heads beside."""
+        from safetensors.torch import save_file
+
+        super().save_pretrained(save_directory)
+        save_file(self.heads.state_dict(), Path(save_directory) / HEADS, metadata={"format": "pt"})
+
+    @classmethod
+    def load_folder(cls, folder: Path) -> Self:
+        """The model that `save_pretrained` wrote."""
+        import hashlib
+
+        from safetensors.torch import load_file
+
+        made = super().load_folder(folder)
+        made.heads.load_state_dict(load_file(folder / HEADS))
+        made.version += "-" + hashlib.sha256((folder / HEADS).read_bytes()).hexdigest()[:6]
+        return made
+
+
+def _target(meme: Meme, task: str) -> int | list[float]:
+    known = load_taxonomy()[task]
+    label = meme.labels.get(task)
+    if known.kind == "multilabel":
+        return [-1.0 if label is None else float(name in label) for name in known.labels]
+    return known.labels.index(label) if isinstance(label, str) else -1

@@ -1,0 +1,119 @@
+"""Training of the family `memelens` (arXiv 2601.12539): its recipe, and what it gives to be trained in stages.
+
+Stage I learns labels over all sets, stage II, from the merged stage I, labels with explanations; `train_staged` runs
+them, selects, calibrates and writes the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import Field
+
+from memescope.errors import UsageError
+from memescope.meme import Meme
+from memescope.models.memelens.prompting import Layout, Manner, Order
+from memescope.models.memelens.wording import Setting, load_wording
+from memescope.training.memelens_data import MemeLensData, read_mixture
+from memescope.training.run import Progress
+from memescope.training.staged.recipe import Objective, Stage
+from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe
+
+if TYPE_CHECKING:
+    from memescope.models.memelens import MemeLens
+    from memescope.training.staged.settle import Settled
+
+
+class MemeLensPart(VlmPart):
+    """The model: any vision-language model, and how it is asked.
+
+    `setting`, `layout`, `order`: `models.memelens.prompting`. `text` and `image` say what it is shown. `instructions`
+    is a file of further wordings for training. `parts` labels of a multilabel task are asked about in a row. `derive` are
+    coarse tasks answered by adding up a graded one. `head` puts a linear head on each task in place of words.
+    """
+
+    family: Literal["memelens"] = "memelens"
+    setting: Setting = "hybrid"
+    layout: Layout = "meme-first"
+    order: Order = "classify-first"
+    text: bool = True
+    image: bool = True
+    instructions: Path | None = None
+    parts: int = Field(default=4, ge=1)
+    derive: tuple[str, ...] = ()
+    head: bool = False
+
+
+class MemeLensRecipe(VlmRecipe):
+    """One row of a table of MemeLens models."""
+
+    model: MemeLensPart
+    data: MemeLensData
+
+
+def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
+    """Train a MemeLens model in stages and write its run folder; gives the content of `metrics.json`."""
+    from memescope.training.staged.run import train_staged
+
+    train, val = read_mixture(recipe.data)
+    learner = MemeLensLearner(recipe)
+    return train_staged(recipe, learner, report, train, val, begin=learner.begin, end=learner.end)
+
+
+class MemeLensLearner(VlmLearner):
+    """A MemeLens model to be trained."""
+
+    def __init__(self, recipe: MemeLensRecipe) -> None:
+        from memescope.models.memelens import HeadModel, MemeLens
+
+        part = recipe.model
+        manner = Manner(part.setting, part.layout, part.order, part.text, part.image)
+        settings = {"manner": manner.to_dict(), "parts": part.parts, "derive": list(part.derive), "head": part.head}
+        if part.head and any(stage.objective != "label" for stage in recipe.stages):
+            raise UsageError("model.head: a head names labels and writes nothing: its stages learn the objective label")
+        super().__init__(recipe, HeadModel if part.head else MemeLens, settings=settings)
+        self.lens = cast("MemeLens", self.made)
+        wording = load_wording(part.instructions)
+        self.version += f" {wording.version}"
+        if part.instructions is not None:
+            self.lens.learning = Manner(part.setting, part.layout, part.order, part.text, part.image, wording=wording)
+        self._part = part
+
+    def begin(self, number: int, stage: Stage) -> None:
+        """Also: from the first stage with explanations on, the tasks that have them are asked for them."""
+        super().begin(number, stage)
+        if stage.objective in ("both", "explain"):
+            data: MemeLensData = self._recipe.data  # type: ignore[assignment]
+            explained = tuple(task for task in data.tasks if task in {one.task for one in data.reasons.values()})
+            self.lens.change(explained=explained)
+            self._rows.clear()
+
+    def rows(self, meme: Meme, objective: Objective) -> list[Any]:
+        """A meme's token rows, made once for each of its copies."""
+        key = (meme.source or "", f"{meme.id} {','.join(meme.labels)}", objective)
+        if key not in self._rows:
+            self._rows[key] = self.made.rows(meme, objective, self._recipe.model.pack)
+        return self._rows[key]
+
+    def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
+        """Also: a task that nothing was learnt or calibrated for is answered from its instruction alone, and never
+        believed."""
+        super().settle(settled, card)
+        explained = self.lens.manner.explained
+        least = dict(self.lens.config.abstain or {})
+        for task in self._recipe.data.tasks:
+            if task not in settled:
+                least[task] = None
+                card[task] = {"trained_on": "nothing: answered from its instruction alone"}
+            card[task]["explanations"] = "trained" if task in explained else "untrained"
+        for coarse, graded in self.lens.derived.items():
+            card[coarse] = {"trained_on": f"added up from {graded}", "explanations": "untrained"}
+            least[coarse] = least.get(graded)
+        self.lens.config.abstain, self.lens.config.card = least, card
+
+    def card(self, metrics: dict[str, Any]) -> str:
+        """The run's MODEL_CARD.md."""
+        from memescope.training.memelens_card import write_card
+
+        return write_card(self._recipe, self.lens, metrics)  # type: ignore[arg-type]

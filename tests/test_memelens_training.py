@@ -1,0 +1,289 @@
+"""MemeLens from recipe to run on tiny random models: both stages, mixtures, heads, derived tasks, a served model."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import tiny_vlm
+from label_server import LabelServer
+
+torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
+
+from PIL import Image  # noqa: E402
+
+from memescope.errors import UsageError  # noqa: E402
+from memescope.meme import Meme  # noqa: E402
+from memescope.models import load  # noqa: E402
+from memescope.models.memelens import MemeLens  # noqa: E402
+from memescope.models.memelens.prompting import Manner  # noqa: E402
+from memescope.models.vlm.rows import row  # noqa: E402
+from memescope.objectives.generation import IGNORED  # noqa: E402
+from memescope.training import train  # noqa: E402
+from memescope.training.memelens_data import MemeLensData, read_mixture  # noqa: E402
+
+TASKS = ["harm_intensity", "target", "hateful", "propaganda_techniques", "sentiment"]
+
+
+@pytest.fixture(scope="module")
+def vlm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_vlm.tinyvlm(tmp_path_factory.mktemp("vlm"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sets with canonical labels: 12, 6 and 4 training memes."""
+    folder = tmp_path_factory.mktemp("sets")
+    levels = ["not-harmful", "partially-harmful", "very-harmful"]
+    for name, count in (("first", 12), ("second", 6), ("third", 4)):
+        (folder / name / "images").mkdir(parents=True)
+        for split, n in (("train", count), ("val", 4), ("test", 4)):
+            lines = []
+            for i, meme in enumerate(tiny.memes(n)):
+                meme.image.save(folder / name / "images" / f"{split}{i}.png")
+                labels: dict[str, Any] = {
+                    "first": {"harm_intensity": levels[i % 3], "target": "community" if i % 3 else "none"},
+                    "second": {"hateful": "hateful" if i % 2 else "not-hateful"},
+                    "third": {"propaganda_techniques": ["smears", "doubt"][: i % 3]},
+                }[name]
+                lang = "de" if name == "second" and i % 2 else "en"
+                entry = {"id": f"{split}{i}", "image": f"images/{split}{i}.png", "text": f"{meme.text} {name} {i}"}
+                lines.append(json.dumps(entry | {"labels": labels, "lang": lang}))
+            (folder / name / f"{split}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    reasons = {
+        f"{split}{i}": f"Reason {i} of {split}: the words say so." for split in ("train", "val") for i in range(9)
+    }
+    (folder / "reasons.json").write_text(json.dumps(reasons), "utf-8")
+    return folder
+
+
+def _data(root: Path, **changes: Any) -> dict[str, Any]:
+    reasons = {"first": {"file": str(root / "reasons.json"), "task": "harm_intensity"}}
+    return {"root": str(root), "sets": ["first", "second", "third"], "tasks": TASKS, "reasons": reasons, **changes}
+
+
+def _recipe(root: Path, vlm: str, out: Path, **changes: Any) -> dict[str, Any]:
+    stage = {"epochs": 1, "learning_rate": 0.01, "batch_size": 4}
+    recipe = {
+        "name": "tiny-lens", "out": str(out), "data": _data(root),
+        "model": {"family": "memelens", "vlm": vlm, "lora": {"r": 4, "alpha": 8}, "max_rationale": 40, "parts": 3},
+        "stages": [
+            {"name": "label", "objective": "label", **stage}, {"name": "explain", "objective": "explain", **stage}
+        ],
+        "train": {"max_steps": 3},
+    }  # fmt: skip
+    for key, value in changes.items():
+        recipe[key] = {**recipe[key], **value} if isinstance(value, dict) else value
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, vlm: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        out = tmp_path_factory.mktemp("run") / "lens"
+        yield train(_recipe(root, vlm, out, model={"derive": ["harmful"]}))
+
+
+def test_mixtures_take_what_they_say_and_read_a_meme_once(root: Path) -> None:
+    train_rows, val = read_mixture(MemeLensData.model_validate(_data(root)))
+    counted = Counter(task for meme in train_rows for task in meme.labels)
+    assert counted == {"harm_intensity": 12, "target": 12, "hateful": 6, "propaganda_techniques": 4}
+    assert len(train_rows) == 22  # both tasks of a meme stand together
+    assert len(val) == 12
+    balanced = MemeLensData.model_validate(_data(root, sampling="balanced", rows=50))
+    train_rows, _ = read_mixture(balanced)
+    by = Counter((meme.source, task, meme.lang) for meme in train_rows for task in meme.labels)
+    assert by == {
+        ("first", "harm_intensity", "en"): 10, ("first", "target", "en"): 10, ("second", "hateful", "en"): 10,
+        ("second", "hateful", "de"): 10, ("third", "propaganda_techniques", "en"): 10,
+    }  # fmt: skip
+    assert [m.id for m in train_rows] == [m.id for m in read_mixture(balanced)[0]]
+    assert len({(m.source, m.id) for m in train_rows}) == len(train_rows)  # copies have names of their own
+    held = {meme.id: meme for meme in val if meme.source == "first"}
+    assert held["val0"].rationale == "Reason 0 of val: the words say so."
+    assert all(meme.rationale is None for meme in train_rows if meme.source != "first")
+
+
+def test_splits_of_a_set_may_differ_and_wrong_names_are_told(root: Path) -> None:
+    data = MemeLensData.model_validate(_data(root, splits={"second": {"train": ["val"], "val": "train"}}, val_limit=2))
+    train_rows, val = read_mixture(data)
+    assert sum(meme.source == "second" for meme in train_rows) == 4
+    assert [meme.id for meme in val if meme.source == "second"] == ["train0", "train5"]
+    with pytest.raises(UsageError, match="'other' is none of the sets"):
+        read_mixture(MemeLensData.model_validate(_data(root, splits={"other": {"train": ["val"], "val": "train"}})))
+
+
+def test_both_stages_train_and_the_run_answers_as_it_did(run: Any, root: Path) -> None:
+    model = load(run.folder)
+    assert isinstance(model, MemeLens)
+    assert model.tasks == (*TASKS, "harmful")
+    assert model.manner.explained == ("harm_intensity",)
+    assert [stage["rows"] for stage in run.metrics["stages"]] == [22, 22]
+    memes = [replace(meme, id=f"x{i}") for i, meme in enumerate(tiny.memes(5))]
+    readings = model.answer(memes, rationale=True)
+    again = load(run.folder).answer(memes[::-1])[::-1]
+    for one, two in zip(readings, again, strict=True):
+        assert set(one.answers) == set(model.tasks)
+        for task, answer in one.answers.items():
+            assert answer.probabilities == pytest.approx(two.answers[task].probabilities, abs=1e-4)
+        graded, coarse = one.answers["harm_intensity"].probabilities, one.answers["harmful"].probabilities
+        assert coarse["harmful"] == pytest.approx(graded["partially-harmful"] + graded["very-harmful"], abs=1e-9)
+        assert one.answers["sentiment"].abstain  # no set is labelled for it: answered from its instruction alone
+    assert model.card["sentiment"]["trained_on"].startswith("nothing")
+    told = {task: its["explanations"] for task, its in model.card.items()}
+    assert told == dict.fromkeys(model.tasks, "untrained") | {"harm_intensity": "trained"}
+    card = (run.folder / "MODEL_CARD.md").read_text("utf-8")
+    assert "Explanations are learnt where there are any" in card
+    assert "Instructions and label names are our own" in card
+
+
+def test_explanations_are_marked_where_they_were_never_learnt(run: Any) -> None:
+    model = load(run.folder)
+    memes = tiny.memes(2)
+    assert [one.trained for one in model.explanations(memes, "harm_intensity")] == [True, True]
+    assert [one.trained for one in model.explanations(memes, "target")] == [False, False]
+    with pytest.raises(UsageError, match="is not asked 'abuse'"):
+        model.explanations(memes, "abuse")
+
+
+def _lens(vlm: str, **manner: Any) -> MemeLens:
+    torch.manual_seed(0)
+    settings = {"manner": Manner(**manner).to_dict(), "parts": 3}
+    return MemeLens.create(vlm, TASKS, lora={"r": 2}, max_rationale=60, settings=settings)
+
+
+def _learnt(model: MemeLens, meme: Meme, objective: str) -> list[str]:
+    """What is learnt of a meme, as text; the prompt is given."""
+    found = []
+    for turn in model.turns(meme, objective):
+        one = row(model.vlm, turn, None)
+        found.append(model.vlm.tokenizer.decode([i for i in one.labels if i != IGNORED]))
+    return found
+
+
+def test_what_each_stage_learns_word_by_word(vlm: str) -> None:
+    end = "</s>"
+    meme = Meme(
+        text="Lock them all up", id="m", lang="de", rationale="The words say so.",
+        labels={"harm_intensity": "very-harmful", "target": "community"}, meta={"explains": ["harm_intensity"]},
+    )  # fmt: skip
+    model = _lens(vlm)
+    assert _learnt(model, meme, "label") == [f"Label: sehr schädlich{end}", f"Label: Gemeinschaft{end}"]
+    explained = f"Label: sehr schädlich\nExplanation: The words say so.{end}"
+    assert _learnt(model, meme, "both") == [explained]
+    assert _learnt(model, meme, "explain") == [explained, f"Label: Gemeinschaft{end}"]
+    first = _lens(vlm, setting="english", order="explain-first")
+    assert _learnt(first, meme, "both") == [f"Explanation: The words say so.\nLabel: very-harmful{end}"]
+    many = Meme(text="a", id="p", labels={"propaganda_techniques": ["smears"]})
+    said = _learnt(model, many, "label")
+    assert len(said) == 3
+    assert set(said) <= {f"Label: yes{end}", f"Label: no{end}"}
+    drawn = [turn.user for i in range(40) for turn in model.turns(replace(many, id=f"p{i}"), "label")]
+    assert len(drawn) == 120
+    assert 1 <= sum("'smears'" in user for user in drawn) <= 15  # 120 / 22 = 5.5: which labels are asked is by chance
+
+
+def test_explain_first_writes_before_it_scores(vlm: str) -> None:
+    model = _lens(vlm, order="explain-first", explained=("harm_intensity",))
+    memes = tiny.memes(2)
+    instructions = model._after_reasons(memes)
+    lead = instructions[0][0].lead
+    assert lead.endswith("\nLabel:")
+    assert len(lead) > len("\nLabel:")
+    assert instructions[0][1].lead == "Label:"
+    assert model.score(memes)[0]["harm_intensity"].shape == (3,)
+
+
+def test_a_model_of_text_alone_sees_no_picture_and_one_of_pictures_no_text(vlm: str) -> None:
+    blind, mute = _lens(vlm, image=False), _lens(vlm, text=False)
+    one, other = tiny.memes(2)
+    for model, changed in ((blind, replace(one, image=other.image)), (mute, replace(one, text=other.text))):
+        before, after = (model.answer([meme])[0].answers["target"].probabilities for meme in (one, changed))
+        assert before == after
+        seen = replace(one, text=other.text, image=other.image)
+        assert model.answer([seen])[0].answers["target"].probabilities != before
+
+
+def test_the_baseline_with_heads_trains_saves_and_answers(
+    root: Path, vlm: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    stages = [{"name": "label", "objective": "label", "epochs": 1, "learning_rate": 0.01, "batch_size": 4}]
+    recipe = _recipe(root, vlm, tmp_path / "head", model={"head": True}, stages=stages)
+    found = train(recipe)
+    model, memes = load(found.folder), tiny.memes(3)
+    assert set(model.heads) == set(TASKS)
+    one = model.answer(memes)
+    two = load(found.folder).answer(memes[::-1])[::-1]
+    for a, b in zip(one, two, strict=True):
+        for task in TASKS:
+            assert a.answers[task].probabilities == pytest.approx(b.answers[task].probabilities, abs=1e-4)
+    assert model.answer(memes)[0].rationale is None
+    with pytest.raises(UsageError, match="a head names labels"):
+        train(_recipe(root, vlm, tmp_path / "other", model={"head": True}))
+
+
+class Local:
+    """The run's own model, merged, behind a server that speaks OpenAI's protocol."""
+
+    def __init__(self, model: MemeLens) -> None:
+        model.merge()
+        self.model, self.end = model, model.vlm.end
+
+    def words(self, text: str) -> list[int]:
+        return self.model.vlm.words(text)
+
+    def encode(self, messages: list[dict[str, Any]], opened: bool, closed: bool) -> list[int]:
+        said = {message["role"]: message for message in messages if message["role"] != "assistant"}
+        user = said["user"]
+        span = self.model.vlm.span(self.model.vlm.grid(None)) if user.get("picture") else None  # type: ignore[arg-type]
+        ids = self.model.vlm.open(said.get("system", {"content": ""})["content"], user["content"], span)
+        for message in messages:
+            if message["role"] == "assistant":
+                before, lead, label = message["content"].partition("Label:")
+                ids += [token for piece in (before, lead, label) if piece for token in self.words(piece)]
+                ids += [self.end] if closed else []
+        return ids
+
+    def logprobs(self, ids: Sequence[int], pictures: Sequence[bytes]) -> Any:
+        from memescope.models.vlm.reading import states
+
+        memes = [Meme(image=raw) for raw in pictures]
+        sights = [one for one in self.model._seen(memes) if one is not None]
+        batch = {"input_ids": torch.tensor([list(ids)]), "attention_mask": torch.ones(1, len(ids))}
+        with torch.inference_mode():
+            found = states(self.model.vlm, batch, sights)
+            return self.model.vlm.model.get_output_embeddings()(found[0]).double().log_softmax(-1)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.model.vlm.tokenizer.decode(list(ids)))
+
+
+def test_the_merged_model_behind_a_server_gives_the_same_labels(run: Any) -> None:
+    local = load(run.folder)
+    memes = [
+        Meme(text="Lock them all up", id="a", lang="de", image=Image.new("RGB", (30, 20), (200, 10, 10))),
+        Meme(text="The sun is out", id="b", lang="en", image=Image.new("RGB", (20, 30), (10, 90, 200))),
+    ]
+    for meme in memes:
+        file = io.BytesIO()
+        meme.image.save(file, "PNG")
+        meme.image = file.getvalue()
+    expected = local.answer(memes)
+    with LabelServer(Local(load(run.folder)), {"exact", "pictures"}) as server:
+        remote = load(f"openai:{server.url}#run={run.folder}&tasks=harm_intensity,target,hateful")
+        found = remote.answer(memes)
+    for ours, theirs in zip(expected, found, strict=True):
+        for task in remote.tasks:
+            one, two = ours.answers[task], theirs.answers[task]
+            assert (two.label, two.abstain) == (one.label, one.abstain)
+            assert two.probabilities == pytest.approx(one.probabilities, abs=1e-4)
