@@ -1,10 +1,11 @@
 """What was predicted of every row, kept beside the metrics so that it can be scored or drawn again.
 
 `predictions.jsonl`: one row a line, `{"id", "cluster", "seen", "truth": {TASK: label},
-"answers": {SYSTEM: {TASK: {"label", "probabilities", "abstain"}}}, "source", "lang", "written", "reference"}`. The
-evaluated model is the system `model`; the others are baselines. Rows of one `cluster` number are one meme; `seen` names
-what a row shares with training rows; `source` and `lang` are the dataset's own, None in files written before they were
-kept; `written` is the model's rationale and `reference` the teacher's, where they were measured.
+"answers": {SYSTEM: {TASK: {"label", "probabilities", "abstain"}}}, "source", "lang", "written", "reference",
+"stated"}`. The evaluated model is the system `model`; the others are baselines. Rows of one `cluster` number are one
+meme; `seen` names what a row shares with training rows; `source` and `lang` are the dataset's own, None in files written before they were
+kept; `written` is the model's rationale, `reference` the teacher's and `stated` the label that the model's ends in, by
+task, where they were measured.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Row:
     lang: str | None = None
     written: str | None = None
     reference: str | None = None
+    stated: dict[str, str | None] | None = None
 
 
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
@@ -121,6 +123,7 @@ def read_rows(path: Path) -> list[Row]:
                     lang=record.get("lang"),
                     written=record.get("written"),
                     reference=record.get("reference"),
+                    stated=record.get("stated"),
                 )
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:

@@ -1,9 +1,12 @@
 """Rationales that a model writes, measured against those of a teacher beside the model's answers.
 
     "rationale": {"n", "encoder", "synonyms", "figures": {FIGURE: {"value", "low", "high"}}, "values": {FIGURE: [n]},
-                  "rows": [places in predictions.jsonl]}
+                  "rows": [places in predictions.jsonl],
+                  "stated": {"task", "accuracy", "macro_f1", "agrees", "none"}}
 
-Texts go into `predictions.jsonl` (`written`, `reference`), from which the figures can be computed again.
+`stated` is there for models whose reasons end in a label (MulCoT-RD, arXiv 2508.05234, measures that one): how often it
+is right, how often it is the label that the model answers, how often there is none (which counts as wrong). Texts go
+into `predictions.jsonl` (`written`, `reference`, `stated`), from which the figures can be computed again.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from memescope.curation.identity import Progress
 from memescope.errors import UsageError
 from memescope.evaluation.generated import means, synonyms_known, text_figures
 from memescope.evaluation.intervals import RESAMPLES
-from memescope.evaluation.predictions import Row
+from memescope.evaluation.predictions import MODEL, Row
 from memescope.meme import Meme
 
 BATCH = 32
@@ -30,6 +33,19 @@ class Writer(Protocol):
 
     def generate(self, memes: Sequence[Meme]) -> list[str]:
         """The rationale of each meme."""
+        ...
+
+
+@runtime_checkable
+class Concluding(Protocol):
+    """A model whose reasons end in a label of their own."""
+
+    def about(self, meme: Meme) -> str:
+        """The task that its reasons are on."""
+        ...
+
+    def conclude(self, memes: Sequence[Meme]) -> list[tuple[str, str | None]]:
+        """The reasons about each meme and the label that they end in; None where they end in none."""
         ...
 
 
@@ -51,8 +67,13 @@ def write_for(
     for start in range(0, len(there), BATCH):
         some = there[start : start + BATCH]
         shown = [Meme(m.image, m.text, m.id, m.lang, aspect=m.aspect) for m in (memes[i] for i in some)]
-        for i, text in zip(some, model.generate(shown), strict=True):
-            rows[i].written, rows[i].reference = text, references[rows[i].id]
+        if isinstance(model, Concluding):
+            for i, meme, (text, label) in zip(some, shown, model.conclude(shown), strict=True):
+                rows[i].written, rows[i].reference = text, references[rows[i].id]
+                rows[i].stated = {model.about(meme): label}
+        else:
+            for i, text in zip(some, model.generate(shown), strict=True):
+                rows[i].written, rows[i].reference = text, references[rows[i].id]
         progress("rationales", start + len(some), len(there))
 
 
@@ -66,7 +87,7 @@ def score_written(rows: Sequence[Row], seed: int = 0, resamples: int = RESAMPLES
     encoder = load_text_encoder()
     values = text_figures([rows[i].written or "" for i in places], [rows[i].reference or "" for i in places], encoder)
     cluster = np.unique([rows[i].cluster for i in places], return_inverse=True)[1].astype(np.int64)
-    return {
+    found: dict[str, Any] = {
         "n": len(places),
         "encoder": encoder.version,
         "synonyms": synonyms_known(),
@@ -74,3 +95,33 @@ def score_written(rows: Sequence[Row], seed: int = 0, resamples: int = RESAMPLES
         "rows": places,
         "values": {name: [round(float(v), _DECIMALS) for v in its] for name, its in values.items()},
     }
+    if (stated := score_stated([rows[i] for i in places])) is not None:
+        found["stated"] = stated
+    return found
+
+
+def score_stated(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """The labels that written reasons end in, of the task that most of them are on; None where none states any."""
+    tasks = [task for row in rows for task in row.stated or {} if task in row.truth]
+    if not tasks:
+        return None
+    task = max(dict.fromkeys(tasks), key=tasks.count)
+    mine = [row for row in rows if task in (row.stated or {}) and task in row.truth]
+    said = [(row.stated or {})[task] for row in mine]
+    truth = [row.truth[task] for row in mine]
+    answered = [row.answers[MODEL][task].label for row in mine]
+    scores = []
+    for label in dict.fromkeys(str(one) for one in truth):
+        hits = sum(a == b == label for a, b in zip(said, truth, strict=True))
+        scores.append(2 * hits / (said.count(label) + truth.count(label)))
+    return {
+        "task": task,
+        "accuracy": _share([a == b for a, b in zip(said, truth, strict=True)]),
+        "macro_f1": round(sum(scores) / len(scores), _DECIMALS),
+        "agrees": _share([a == b for a, b in zip(said, answered, strict=True)]),
+        "none": _share([one is None for one in said]),
+    }
+
+
+def _share(values: Sequence[bool]) -> float:
+    return round(sum(values) / len(values), _DECIMALS)

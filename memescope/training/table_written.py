@@ -15,12 +15,14 @@ from memescope.evaluation.tables import cell, number
 from memescope.training.table import Measured, Table
 
 Floats = NDArray[np.float64]
+_STATED = ("accuracy", "macro_f1", "agrees", "none")
 _DIFFERENCES = ("bleu", "rouge_l", "similarity")
 """Figures whose difference to the reference row is shown."""
 
 
 def written_of(table: Table, there: Sequence[Measured]) -> dict[str, Any]:
-    """Row -> {"n", "seeds", "figures": {FIGURE: interval}, "less": {FIGURE: difference}} of the rows that write."""
+    """Row -> {"n", "seeds", "figures": {FIGURE: interval}, "less": {FIGURE: difference}, "stated"} of the rows that
+    write; `stated` are the figures of the labels that the reasons end in, means over seeds, where they end in any."""
     gathered = {row.name: _mean_over_seeds([one for one in there if one.row == row.name]) for row in table.rows}
     against = gathered.get(table.against or "")
     found: dict[str, Any] = {}
@@ -34,7 +36,8 @@ def written_of(table: Table, there: Sequence[Measured]) -> dict[str, Any]:
                 raise UsageError(f"row {name!r} wrote about other memes than {table.against!r}")
             less = {key: one.to_dict() for key, one in compare_texts(values, against[2], cluster).items()}
         figures = {key: vars(one) for key, one in means(values, cluster).items()}
-        found[name] = {"n": len(places), "seeds": seeds, "figures": figures, "less": less}
+        stated = _stated([one for one in there if one.row == name])
+        found[name] = {"n": len(places), "seeds": seeds, "figures": figures, "less": less, "stated": stated}
     return found
 
 
@@ -55,7 +58,22 @@ def written_markdown(table: Table, there: Sequence[Measured]) -> list[str]:
         shown = [cell(its["figures"][key]) if key == "bleu" else _short(its["figures"][key]) for key in TEXT_FIGURES]
         less = [f"{cell(one)} {one['verdict']}" if (one := its["less"].get(key)) else "" for key in _DIFFERENCES]
         lines.append("| " + " | ".join([name, *shown, *(less if table.against else [])]) + " |")
+    if any(its["stated"] for its in found.values()):
+        lines += [
+            "",
+            "The labels that these rationales end in (none counts as wrong); `agrees`: with the scored answer.",
+            "",
+        ]
+        lines += ["| row | " + " | ".join(_STATED) + " |", "|---" * (1 + len(_STATED)) + "|"]
+        for name, its in found.items():
+            if its["stated"]:
+                lines.append(f"| {name} | " + " | ".join(number(its["stated"][key]) for key in _STATED) + " |")
     return [*lines, ""]
+
+
+def _stated(seeds: Sequence[Measured]) -> dict[str, float]:
+    said = [its["stated"] for one in seeds if (its := one.content.get("rationale")) and "stated" in its]
+    return {key: float(np.mean([one[key] for one in said])) for key in _STATED} if said else {}
 
 
 def _short(figure: dict[str, float]) -> str:
