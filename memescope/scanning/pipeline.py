@@ -20,6 +20,7 @@ from typing import Any
 from memescope.curation.hashlist import load_hashlist
 from memescope.errors import PictureError, UsageError
 from memescope.meme import reading_from_dict
+from memescope.models.reasons import Reasons
 from memescope.scanning.finish import Results, finish
 from memescope.scanning.inputs import Entry, entries, read_bytes
 from memescope.scanning.lock import only_one
@@ -54,6 +55,7 @@ def scan(
     hashlist: str | Path | None = None,
     workers: int | None = None,
     timeout: float = 60.0,
+    reasons: Reasons = "acted-on",
     progress: Progress | None = None,
 ) -> ScanResult:
     """Read every meme in folders, files, globs, zips or lists, and leave verdicts in the folder `out`.
@@ -61,10 +63,12 @@ def scan(
     `out` gets `memescope.db` (the journal), `results.jsonl`, `results.csv` and `report.html`; by default it is
     `memescope-NAME` in the current folder, NAME being the first path's. A scan that was stopped goes on where it was
     when called again. `policy` is a YAML file or a `Policy`; `hashlist` a PDQ list of known pictures; `workers`
-    processes read at a time (default: one a core); `timeout` is the most seconds one meme may take.
+    processes read at a time (default: one a core); `timeout` is the most seconds one meme may take. `reasons` says of
+    which memes a model that writes reasons is asked for them: those the policy acts on, all, none.
 
-    Raises `UsageError` for paths that do not exist and for a policy or hash list that cannot be read, `MemescopeError`
-    when no worker can start. A meme that cannot be read is a verdict with `error`, never an exception.
+    Raises `UsageError` for paths that do not exist, for a policy or hash list that cannot be read and for reasons of
+    "all" from a model that writes none, `MemescopeError` when no worker can start. A meme that cannot be read is a
+    verdict with `error`, never an exception.
     """
     started = time.time()
     asked = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -82,10 +86,14 @@ def scan(
         only_one(folder),
         (folder / "workers.log").open("wb") as log,
         Journal(folder / "memescope.db") as journal,
-        pool(count, model, rules, timeout, log) as readers,
+        pool(count, model, rules, timeout, log, reasons) as readers,
     ):
         greeting = readers.start()
-        run = _Run(journal, rules, greeting["settings"], total, report_progress)
+        if reasons == "all" and not greeting["writes"]:
+            raise UsageError(f"model {model!r} writes no reasons: scan without asking for them, or take one that does")
+        run = _Run(
+            journal, rules, reasons if greeting["writes"] else "none", greeting["settings"], total, report_progress
+        )
         for outcome in readers.run(run.jobs(entries(asked))):
             run.take(outcome)
         seconds = time.time() - started
@@ -115,10 +123,17 @@ class _Run:
     """The bookkeeping of one run; all of it in one thread."""
 
     def __init__(
-        self, journal: Journal, policy: Policy, settings: dict[str, Any], total: int, progress: Progress
+        self,
+        journal: Journal,
+        policy: Policy,
+        reasons: Reasons,
+        settings: dict[str, Any],
+        total: int,
+        progress: Progress,
     ) -> None:
         self._journal = journal
         self._policy = policy
+        self._reasons = reasons
         self._settings = json.dumps(settings, sort_keys=True)
         self._total = total
         self._progress = progress
@@ -164,11 +179,13 @@ class _Run:
         return digest.hexdigest()
 
     def _complete(self, record: dict[str, Any]) -> bool:
-        """Whether a stored record has the evidence that today's policy asks for."""
+        """Whether a stored record has the evidence and the reasons that are asked for today."""
         if "error" in record:
             return True
         reading = reading_from_dict(record["reading"])
-        return set(self._policy.explained_tasks(reading.answers)) <= set(reading.evidence)
+        acted_on = set(self._policy.explained_tasks(reading.answers))
+        wanted = self._reasons == "all" or (self._reasons == "acted-on" and bool(acted_on))
+        return acted_on <= set(reading.evidence) and (not wanted or record.get("reasoned", False))
 
     def take(self, outcome: Outcome) -> None:
         """Write one outcome to the journal, for every entry with this content."""

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from memescope.children import Child, ChildLost, Crew, command_of
 from memescope.errors import MemescopeError
+from memescope.models.reasons import Reasons
 from memescope.scanning import frames
 from memescope.scanning.policy import Policy
 from memescope.store.journal import Stored
@@ -42,8 +43,10 @@ class Outcome:
 class Reader:
     """A worker that reads memes; `ask` gives it one and waits."""
 
-    def __init__(self, model: str, policy: Policy, timeout: float, log: IO[bytes] | None = None) -> None:
-        self._start_message = {"model": model, "policy": policy.model_dump()}
+    def __init__(
+        self, model: str, policy: Policy, timeout: float, log: IO[bytes] | None = None, reasons: Reasons = "acted-on"
+    ) -> None:
+        self._start_message = {"model": model, "policy": policy.model_dump(), "reasons": reasons}
         self._timeout = timeout
         self._child = Child(COMMAND, log)
 
@@ -87,6 +90,13 @@ class Reader:
         self._child.stop()
 
 
-def pool(workers: int, model: str, policy: Policy, timeout: float, log: IO[bytes] | None = None) -> Crew[Job, Outcome]:
+def pool(
+    workers: int,
+    model: str,
+    policy: Policy,
+    timeout: float,
+    log: IO[bytes] | None = None,
+    reasons: Reasons = "acted-on",
+) -> Crew[Job, Outcome]:
     """So many readers; `start` of it gives settings, model card and tasks. `log` takes their standard error."""
-    return Crew([Reader(model, policy, timeout, log) for _ in range(workers)])
+    return Crew([Reader(model, policy, timeout, log, reasons) for _ in range(workers)])

@@ -12,6 +12,7 @@ import numpy as np
 
 from memescope.curation.hashes import fingerprint
 from memescope.meme import Meme
+from memescope.models.reasons import Reasons, reasons_of, writes_reasons
 from memescope.perception.language import detect
 from memescope.perception.pictures import Picture, open_picture
 from memescope.scanning.policy import Policy
@@ -29,12 +30,13 @@ EMBEDDING_DIM = 128
 class MemeReader:
     """Reads one meme at a time with one thread. `settings` names everything its results depend on."""
 
-    def __init__(self, model: str, policy: Policy) -> None:
+    def __init__(self, model: str, policy: Policy, reasons: Reasons = "acted-on") -> None:
         from memescope.backbones import load_vision_encoder
         from memescope.models import load
 
         self.policy = policy
         self.model = load(model)
+        self.reasons = reasons
         self._encoder = load_vision_encoder("effnet-lite0")
         self._ocr: OcrEngine | None = None
         rng = np.random.default_rng(0)
@@ -42,6 +44,11 @@ class MemeReader:
         self._projection = (rng.standard_normal((self._encoder.dim, EMBEDDING_DIM)) / EMBEDDING_DIM**0.5).astype(
             np.float32
         )
+
+    @property
+    def writes(self) -> bool:
+        """Whether the model can say in words why."""
+        return writes_reasons(self.model)
 
     @property
     def ocr(self) -> OcrEngine:
@@ -76,6 +83,10 @@ class MemeReader:
             tasks = self.policy.explained_tasks(reading.answers)
             if tasks:
                 reading.evidence = self.model.explain(meme, tasks)
+        reasoned = self.writes and (self.reasons == "all" or (self.reasons == "acted-on" and bool(tasks)))
+        if reasoned:
+            with stage("reason"):
+                reading.rationale = reasons_of(self.model, meme)
         with stage("fingerprint"):
             prints = fingerprint(picture).to_bytes()
             embedding = self._embedding(picture)
@@ -86,6 +97,7 @@ class MemeReader:
             "ocr_text": ocr_text,
             "lang": meme.lang,
             "reading": asdict(reading),
+            "reasoned": reasoned,
             "picture": {
                 "sha256": picture.key,
                 "width": picture.width,

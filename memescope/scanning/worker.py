@@ -7,18 +7,19 @@ starts another. It ends by itself when its parent is gone (end of input).
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from memescope.children import private_streams
 
 MEMORY_LIMIT = 4 * 1024**3
-"""Address space a worker may use, bytes: a picture that wants more is an error, not a dead machine."""
+"""Address space that reading may use beside the models, bytes: a picture that wants more is an error, not a dead
+machine."""
 
 
 def main() -> None:
     """Serve until the parent closes its end."""
     inbox, outbox = private_streams()
-    _limit_memory()
     try:
         _serve(inbox, outbox)
     except (EOFError, BrokenPipeError):
@@ -34,8 +35,14 @@ def _serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
         from memescope.scanning.policy import Policy
         from memescope.scanning.reader import MemeReader
 
-        reader = MemeReader(header["model"], Policy.model_validate(header["policy"]))
-        greeting = {"settings": reader.settings(), "card": reader.model.card, "tasks": list(reader.model.tasks)}
+        reader = MemeReader(header["model"], Policy.model_validate(header["policy"]), header["reasons"])
+        greeting = {
+            "settings": reader.settings(),
+            "card": reader.model.card,
+            "tasks": list(reader.model.tasks),
+            "writes": reader.writes,
+        }
+        _limit_memory()
     except Exception as error:
         send(outbox, {"fatal": f"{type(error).__name__}: {error}"})
         return
@@ -67,7 +74,12 @@ def _limit_memory() -> None:
     except ImportError:  # Windows has no resource limits; the time limit still holds there
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except OSError:  # only Linux says it there
+        pages = 0
+    limit = MEMORY_LIMIT + pages * resource.getpagesize()
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 

@@ -144,6 +144,7 @@ class MrHarmLearner:
         }
         config.abstain = {task: one.abstain for task, one in settled.items()}
         config.card = card
+        config.writes = any(stage.objective != "label" for stage in self._recipe.stages)
 
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""

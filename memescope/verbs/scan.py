@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -26,6 +26,9 @@ def scan(
     hashlist: Annotated[Path | None, typer.Option(help="PDQ list of known pictures (match and allow).")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Memes read at a time. Default: one a core.")] = None,
     timeout: Annotated[float, typer.Option(min=1.0, help="Most seconds one meme may take.")] = 60.0,
+    reasons: Annotated[
+        str, typer.Option(help="Of which memes a model that writes reasons is asked why: acted-on, all or none.")
+    ] = "acted-on",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary only.")] = False,
 ) -> None:
     """Read memes and write verdicts: memescope.db, results.jsonl, results.csv, report.html.
@@ -34,9 +37,14 @@ def scan(
 
     Example:  memescope scan examples/memes --out my-scan
     """
+    from memescope.errors import UsageError
+    from memescope.models.reasons import Reasons
     from memescope.scanning.pipeline import scan as run_scan
     from memescope.verbs.progress import progress
 
+    if reasons not in get_args(Reasons):
+        raise UsageError(f"--reasons {reasons!r}: expected one of {', '.join(get_args(Reasons))}")
+    chosen = cast(Reasons, reasons)
     try:
         with progress("scan", quiet=as_json) as report_progress:
             result = run_scan(
@@ -47,6 +55,7 @@ def scan(
                 hashlist=hashlist,
                 workers=workers,
                 timeout=timeout,
+                reasons=chosen,
                 progress=report_progress,
             )
     except KeyboardInterrupt:

@@ -34,6 +34,7 @@ class MrHarmConfig(PreTrainedConfig):
     calibration, abstain               task -> {"temperature", "bias"}; task -> least confidence (null: always abstains)
     precision                          what answers are computed in: float32, or bfloat16 (autocast)
     card                               what the model card says of each task
+    writes                             whether it was taught to write reasons
     """
 
     model_type = "memescope-mrharm"
@@ -66,6 +67,7 @@ class MrHarmConfig(PreTrainedConfig):
     abstain: dict | None = None
     precision: str = "float32"
     card: dict | None = None
+    writes: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.fusion not in FUSIONS:

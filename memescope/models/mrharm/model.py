@@ -195,6 +195,11 @@ class MrHarm(PreTrainedModel, ABC):
         """What it was trained on, by task."""
         return self.config.card or {}
 
+    @property
+    def writes(self) -> bool:
+        """Whether it was taught to write reasons."""
+        return bool(self.config.writes)
+
     def answer(self, memes: Sequence[Meme], rationale: bool = False) -> list[Reading]:
         """One Reading a meme, in order; with `rationale` also the reasons it writes. Any batch or order gives the same.
 
