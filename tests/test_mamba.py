@@ -418,3 +418,11 @@ def test_texts_of_held_out_splits_are_not_learnt_from(tmp_path: Path) -> None:
 )
 def test_every_recipe_is_read(path: Path) -> None:
     assert load_recipe(path).out
+
+
+def test_memes_whose_pictures_were_never_obtained_train_a_model_of_their_text(tmp_path: Path) -> None:
+    content = recipe(canonical(tmp_path), tmp_path / "run", epochs=1)
+    content["data"]["sets"] = ["own"]
+    for picture in (tmp_path / "own").glob("*.png"):
+        picture.unlink()
+    assert train(content).metrics["val"]["harmful"]["n"] == 6

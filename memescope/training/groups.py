@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,10 @@ def near_groups(memes: Sequence[Meme]) -> NDArray[np.int64]:
     return np.unique([root(i) for i in range(len(memes))], return_inverse=True)[1].astype(np.int64)
 
 
+def _absent(image: Any) -> bool:
+    return isinstance(image, str | Path) and not Path(image).is_file()
+
+
 def _near_pictures(memes: Sequence[Meme]) -> list[tuple[int, int]]:
     import faiss
     import pdqhash
@@ -63,7 +68,8 @@ def _near_pictures(memes: Sequence[Meme]) -> list[tuple[int, int]]:
     from memescope.perception.pictures import open_picture
 
     cache = Cache("pdq")
-    rows = [i for i, meme in enumerate(memes) if meme.image is not None]
+    # a picture that was never obtained is a path to nothing (data prepare tells): such memes are grouped by their text
+    rows = [i for i, meme in enumerate(memes) if meme.image is not None and not _absent(meme.image)]
     keys = [content_key("pdq", file_digest(memes[i].image)) for i in rows]
     known = cache.get(keys)
     pairs = list(zip(rows, keys, strict=True))
