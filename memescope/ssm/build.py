@@ -28,6 +28,7 @@ from memescope.cache import cache_folder
 VARIABLE = "MEMESCOPE_CXX"
 COMPILERS = ("c++", "g++", "clang++")
 SOURCES = Path(__file__).parent
+FILES = ("scan.h", "vectors.h", "tiles.h", "kernel.cpp", "scan.cpp")
 FLAGS = (
     "-std=c++17", "-O2", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-w", "-pthread",
 )  # fmt: skip
@@ -71,7 +72,7 @@ def _built(compiler: str, folder: Path) -> Path:
     sets = (BASE, *X86) if x86 else (BASE,)
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
     key = hashlib.sha256(repr((FLAGS, sets, version, platform.machine(), platform.system())).encode())
-    for name in ("scan.h", "scan.cpp", "kernel.cpp"):
+    for name in FILES:
         key.update((SOURCES / name).read_bytes())
     made = folder / f"scan-{key.hexdigest()[:20]}.so"
     if made.exists():
