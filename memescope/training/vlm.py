@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from memescope.errors import MemescopeError
 from memescope.meme import Meme, Reading
 from memescope.training.recipe import Part
 from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
@@ -166,7 +167,7 @@ class VlmLearner:
         """What `save` wrote for a stage."""
         from safetensors.torch import load_file
 
-        self.model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        self.model.load_state_dict(load_file(folder / "model.safetensors"))
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Calibration and thresholds into the model's configuration."""
@@ -200,6 +201,15 @@ def trained_part(made: VlmModel, through: Callable[..., Any] | None = None) -> n
 
         def state_dict(self, *_: Any, **__: Any) -> Any:
             return {name: p.detach().contiguous() for name, p in self.named_parameters() if p.requires_grad}
+
+        def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+            """All of what is trained and nothing else, whatever `strict` says: what rests is never stored."""
+            own = self.state_dict()
+            if own.keys() != state_dict.keys():
+                wrong = sorted(own.keys() ^ state_dict.keys())
+                raise MemescopeError(f"stored weights are not those that are trained: {', '.join(wrong[:3])} ...")
+            super().load_state_dict(state_dict, strict=False, assign=assign)
+            return nn.modules.module._IncompatibleKeys([], [])
 
         def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
             self.made.vlm.text_model.gradient_checkpointing_enable(**kwargs)

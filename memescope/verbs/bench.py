@@ -22,6 +22,7 @@ BENCHMARKS = {
     "prepare": "rows a second of data prepare, against datasets and its map written plainly",
     "duplicates": "recall of near-duplicates by kind of change, false matches, throughput",
     "mrharm": "scored against written answers, cached features, batches by length, writing: each against its ideal",
+    "vlm": "learning against the plain loop, labels scored behind one reading against generate and the ideal, depths",
     "mmorient": "relation graphs against torch and the published way, steps and answers against concatenation",
     "ssm": "selective scan against transformers and mambapy, alone and in whole models; growth, distance from a floor",
     "audit": "all near pairs of a million hashes, recall of the audit by kind of change, pictures hashed a second",

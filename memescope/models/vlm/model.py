@@ -16,7 +16,7 @@ Shape letters: `b` rows, `t` tokens, `d` width, `m` learnt places, `w` words of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
@@ -35,7 +35,7 @@ from memescope.meme import Evidence, Meme, Reading
 from memescope.models import scoring
 from memescope.models.prefix import CausalPrefix
 from memescope.models.vlm import adapters, saving
-from memescope.models.vlm.asking import Asker, Stem
+from memescope.models.vlm.asking import Asker, Part, Stem
 from memescope.models.vlm.config import VlmConfig
 from memescope.models.vlm.reading import learnt, read
 from memescope.models.vlm.rows import Ask, Instruction, Row, Turn, collate, packed, prompt, row
@@ -246,17 +246,34 @@ class VlmModel(PreTrainedModel):
         asked = [self.instructions(meme, self.tasks) for meme in memes] if instructions is None else instructions
         spans = [self._span(meme) for meme in memes]
         parts = [self._asker.parts(some, span) for some, span in zip(asked, spans, strict=True)]
+        found = self.scored(
+            parts,
+            lambda some: self._seen([memes[i] for i in some]) if seen is None else [seen[i] for i in some],
+            hidden,
+        )
+        return [_by_task(one, its) for one, its in zip(asked, found, strict=True)]
+
+    def scored(
+        self,
+        parts: Sequence[Sequence[Part]],
+        see: Callable[[Sequence[int]], Sequence[Sight | None]],
+        hidden: Sequence[Tensor | None] | None = None,
+    ) -> list[dict[int, Tensor]]:
+        """The scores (k,) of each part's answers, of each meme, by the part's number. `see` gives some memes' sights,
+        by their numbers."""
         stems = [(i, stem) for i, some in enumerate(parts) for stem in self._asker.stems(some, self.vlm.image)]
-        found: list[dict[int, Tensor]] = [{} for _ in memes]
+        found: list[dict[int, Tensor]] = [{} for _ in parts]
         for rows in batches([len(stem.ids) for _, stem in stems]):
             some = [stems[i] for i in rows]
-            sights = self._seen([memes[i] for i, _ in some]) if seen is None else [seen[i] for i, _ in some]
+            shown = [i for i, stem in some if self.vlm.image in stem.ids]
+            by_meme = dict(zip(shown, see(shown), strict=True)) if shown else {}
+            sights = [by_meme.get(i) for i, _ in some]
             ids = [stem.ids for _, stem in some]
             with torch.inference_mode(), self._precision():
                 prefix = read(self.vlm, ids, sights, None if hidden is None else [hidden[i] for i, _ in some])
                 for which, numbers, scores in self._branches(prefix, [stem for _, stem in some]):
                     found[some[which][0]].update(zip(numbers, scores, strict=True))
-        return [_by_task(one, its) for one, its in zip(asked, found, strict=True)]
+        return found
 
     def _branches(self, prefix: CausalPrefix, stems: Sequence[Stem]) -> Iterator[tuple[int, list[int], list[Tensor]]]:
         """The scores behind each stem: its number, the numbers of its parts, their scores."""

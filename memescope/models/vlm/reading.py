@@ -38,7 +38,7 @@ def read(
             positions = (mask.cumsum(1) - 1).clamp(min=0)
         mask = mask.clone()
         for number, one in enumerate(hidden):
-            if one is not None:
+            if one is not None and vlm.image in rows[number]:
                 places = (ids[number] == vlm.image).nonzero()[:, 0]
                 mask[number, places[one.to(device)]] = False
     return CausalPrefix(vlm.decoder, {"inputs_embeds": vectors}, mask, {}, first, positions, following)
