@@ -188,7 +188,8 @@ def nearest(rows: Vectors, columns: Vectors, k: int, block: int) -> tuple[np.nda
         candidates = where.numpy()
         here = np.repeat(np.arange(top, top + len(part)), candidates.shape[1])
         exact = rows.cosines(here, columns, candidates.ravel()).reshape(candidates.shape)
-        exact[(best.numpy() == _NOT) | ~part.numpy().any(axis=1)[:, None]] = _NOT
+        nowhere = ~np.asarray(part.numpy().any(axis=1))
+        exact[(best.numpy() == _NOT) | nowhere[:, None]] = _NOT
         # Rounded, so that copies of one vector are equals whatever their last bits say.
         order = np.lexsort((candidates, -np.round(exact, 12)), axis=1)[:, :k]
         chosen = np.take_along_axis(candidates, order, 1)
