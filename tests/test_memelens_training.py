@@ -287,3 +287,79 @@ def test_the_merged_model_behind_a_server_gives_the_same_labels(run: Any) -> Non
             one, two = ours.answers[task], theirs.answers[task]
             assert (two.label, two.abstain) == (one.label, one.abstain)
             assert two.probabilities == pytest.approx(one.probabilities, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def pair(root: Path, vlm: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs of stage I on different sets, from the same weights."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache2")))
+        for name in ("first", "second"):
+            stages = [{"name": "label", "objective": "label", "epochs": 1, "learning_rate": 0.05, "batch_size": 4}]
+            out = tmp_path_factory.mktemp("pair") / name
+            data = {"sets": [name], "reasons": {}}
+            found.append(train(_recipe(root, vlm, out, data=data, stages=stages)).folder)
+    return found
+
+
+def _change(folder: Path) -> dict[str, Any]:
+    """What a run's adapter adds to each weight."""
+    model = load(folder)
+    before = {name: value.clone() for name, value in model.core.state_dict().items() if "lora" not in name}
+    model.merge()
+    after = model.core.state_dict()
+    return {
+        name.replace(".base_layer", ""): after[name.replace(".base_layer", "")] - value
+        for name, value in before.items()
+        if ".base_layer" in name
+    }
+
+
+def test_a_linear_merge_adds_up_what_adapters_change(pair: list[Path], tmp_path: Path) -> None:
+    from memescope.models.memelens.merging import merge_runs
+
+    ones, others = _change(pair[0]), _change(pair[1])
+    assert any(float(value.abs().max()) > 1e-4 for value in others.values())
+    merged = load(merge_runs(pair, tmp_path / "linear", "linear", [0.5, 0.5]))
+    base = load(pair[0]).core.state_dict()
+    weights = merged.core.state_dict()
+    # PEFT averages the two factors, each with the root of the weights: the product holds cross terms of the adapters
+    for name in ones:
+        start = base[name.replace(".weight", ".base_layer.weight")]
+        factors = []
+        for folder in pair:
+            state = load(folder).core.state_dict()
+            stem = name.removesuffix(".weight")
+            factors.append((state[f"{stem}.lora_A.default.weight"], state[f"{stem}.lora_B.default.weight"]))
+        a = sum((0.5 * 2) ** 0.5 * one[0] for one in factors)  # scaling alpha / r is 2
+        b = sum((0.5 * 2) ** 0.5 * one[1] for one in factors)
+        assert torch.allclose(weights[name], start + b @ a, atol=1e-5), name
+    assert all(answer.abstain for answer in merged.answer(tiny.memes(1))[0].answers.values())
+
+
+@pytest.mark.parametrize("how", ["ties", "dare_linear", "dare_ties"])
+def test_other_merges_give_a_model_that_answers(pair: list[Path], tmp_path: Path, how: str) -> None:
+    from memescope.models.memelens.merging import merge_runs
+
+    folder = merge_runs(pair, tmp_path / how, how, density=0.5)  # type: ignore[arg-type]
+    memes = tiny.memes(2)
+    one = load(folder).answer(memes)[0].answers["target"].probabilities
+    assert (
+        one
+        == load(merge_runs(pair, tmp_path / "again", how, density=0.5)).answer(memes)[0].answers["target"].probabilities
+    )  # type: ignore[arg-type]
+    assert one != load(pair[0]).answer(memes)[0].answers["target"].probabilities
+
+
+def test_what_cannot_be_merged_is_told(pair: list[Path], run: Any, tmp_path: Path) -> None:
+    from memescope.models.memelens.merging import merge_runs
+
+    with pytest.raises(UsageError, match="changes other weights"):
+        merge_runs([pair[0], run.folder], tmp_path / "a")
+    with pytest.raises(UsageError, match="a weight each"):
+        merge_runs(pair, tmp_path / "b", weights=[1.0])
+    with pytest.raises(UsageError, match="density 0"):
+        merge_runs(pair, tmp_path / "c", density=0.0)
+    with pytest.raises(UsageError, match="expected one of linear"):
+        merge_runs(pair, tmp_path / "d", "svd")  # type: ignore[arg-type]

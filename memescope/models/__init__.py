@@ -30,6 +30,19 @@ PACKAGED = {"starter": Path(__file__).parent / "starter" / "weights"}
 """Name -> the folder of a model in the package."""
 
 
+def with_access(name: str, allow_remote: str | None = None, key_env: str | None = None) -> str:
+    """A served model's name with the host that may be sent memes and the variable that holds the key.
+
+    Raises `UsageError` where a model on this machine is given either.
+    """
+    if not (allow_remote or key_env):
+        return name
+    if not any(name.startswith(beginning) for beginning in SERVED):
+        raise UsageError(f"--allow-remote and --key-env are for --model openai:URL; {name!r} runs on this machine")
+    found: str = import_module("memescope.remote.spec").with_access(name, allow_remote, key_env)
+    return found
+
+
 class Model(Protocol):
     """What every model does, whatever its family."""
 

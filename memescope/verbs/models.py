@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from memescope.backbones.catalogue import HUB, PULLABLE, Entry, packaged
+from memescope.errors import UsageError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -63,6 +64,47 @@ def pull_command(
 
     folder = pull(name, file, say=lambda line: print(f"memescope models: {line}", file=sys.stderr, flush=True))
     print(json.dumps({"name": name, "folder": str(folder)}) if as_json else folder)
+
+
+@app.command("merge")
+def merge_models(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of the family memelens, one stage each.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run.")],
+    how: Annotated[str, typer.Option(help="linear, ties, dare_linear or dare_ties.")] = "ties",
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Weight of a run; repeat, one for each. Default: 1.")
+    ] = None,
+    density: Annotated[float, typer.Option(help="Share of an adapter's changes that TIES and DARE keep.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of what DARE drops.")] = 0,
+) -> None:
+    """Make one model of the adapters of several runs that started from the same weights.
+
+    Example:  memescope models merge runs/harmc runs/multi3hate --how ties --out runs/merged
+    """
+    from memescope.models.memelens.merging import merge_runs
+
+    print(merge_runs(runs, out, how, weight or (), density, seed=seed))  # type: ignore[arg-type]
+
+
+@app.command("export")
+def export_model(
+    run: Annotated[Path, typer.Argument(help="Run folder of a vision-language family.")],
+    out: Annotated[Path, typer.Option(help="New or empty folder for the model.")],
+) -> None:
+    """Write a run's vision-language model with its adapter merged, as transformers, vLLM and other servers read it.
+
+    Example:  memescope models export runs/memelens-unified --out served
+    """
+    from memescope.models import load
+    from memescope.models.vlm import VlmModel, export
+
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: exists and is not an empty folder; name a new one")
+    model = load(run)
+    if not isinstance(model, VlmModel):
+        raise UsageError(f"{run}: is no vision-language model; only those can be served elsewhere")
+    export(model, out)
+    print(out)
 
 
 def everything() -> list[Entry]:

@@ -21,7 +21,7 @@ def scan(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default: memescope-NAME, NAME being the first path's.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Model by name, or a run folder.")] = "starter",
+    model: Annotated[str, typer.Option(help="Model by name, a run folder, or openai:URL (a server).")] = "starter",
     policy: Annotated[Path | None, typer.Option(help="YAML file with what to flag and what to review.")] = None,
     hashlist: Annotated[Path | None, typer.Option(help="PDQ list of known pictures (match and allow).")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Memes read at a time. Default: one a core.")] = None,
@@ -29,6 +29,13 @@ def scan(
     reasons: Annotated[
         str, typer.Option(help="Of which memes a model that writes reasons is asked why: acted-on, all or none.")
     ] = "acted-on",
+    allow_remote: Annotated[
+        str | None,
+        typer.Option(metavar="HOST", help="With --model openai:URL: the host that memes may be sent to."),
+    ] = None,
+    key_env: Annotated[
+        str | None, typer.Option(metavar="VARIABLE", help="With --model openai:URL: environment variable with the key.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary only.")] = False,
 ) -> None:
     """Read memes and write verdicts: memescope.db, results.jsonl, results.csv, report.html.
@@ -38,6 +45,7 @@ def scan(
     Example:  memescope scan examples/memes --out my-scan
     """
     from memescope.errors import UsageError
+    from memescope.models import with_access
     from memescope.models.reasons import Reasons
     from memescope.scanning.pipeline import scan as run_scan
     from memescope.verbs.progress import progress
@@ -50,7 +58,7 @@ def scan(
             result = run_scan(
                 paths,
                 out,
-                model=model,
+                model=with_access(model, allow_remote, key_env),
                 policy=policy,
                 hashlist=hashlist,
                 workers=workers,
