@@ -123,7 +123,6 @@ class VlmLearner:
             self.made.merge()
             torch.manual_seed(self._recipe.train.seed + number)
             self.made.adapt()
-            self.made.config.whole = True
 
     def end(self, labelled: Sequence[Meme]) -> None:
         """After the last stage: how label scores are summed, by the log-loss of the selection split's labels."""

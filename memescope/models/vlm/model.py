@@ -140,6 +140,7 @@ class VlmModel(PreTrainedModel):
         if self.peft is not None:
             adapters.merge(self.vlm, self.peft)
             self.core, self.peft = self.vlm.model, None
+            self.config.whole = True  # no hub has these weights
         self.vlm.freeze()
 
     # learning

@@ -108,6 +108,5 @@ def load(folder: Path) -> tuple[VlmConfig, Vlm, str]:
 def export(model: VlmModel, folder: Path) -> None:
     """The vision-language model with its adapter merged, in hub layout; the model itself is then merged too."""
     model.merge()
-    model.config.whole = True
     with Quiet():
         model.vlm.save(folder)
