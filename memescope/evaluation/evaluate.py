@@ -7,6 +7,7 @@ Memes go through the model in batches, so memory does not grow with the pictures
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -25,6 +26,7 @@ from memescope.evaluation.results import Evaluation
 from memescope.evaluation.score import score
 from memescope.evaluation.written import score_written, write_for
 from memescope.meme import Meme, Reading
+from memescope.models import Narrows
 from memescope.perception.pictures import open_picture
 from memescope.taxonomy import Task, load_taxonomy
 
@@ -105,7 +107,9 @@ def evaluate(
     answered: list[tuple[Meme, Identity]] = []
     for start in range(0, len(usable), batch):
         some = usable[start : start + batch]
-        for pair, reading in zip(some, _answer(model, [meme for meme, _ in some]), strict=True):
+        with model.asked_for([task.name for task in tasks]) if isinstance(model, Narrows) else nullcontext():
+            said = _answer(model, [meme for meme, _ in some])
+        for pair, reading in zip(some, said, strict=True):
             if isinstance(reading, MemescopeError):
                 errors[pair[0].id] = str(reading)
             else:

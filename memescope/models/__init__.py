@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
@@ -57,6 +58,15 @@ class Model(Protocol):
 
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
         """What each of some tasks' answers rests on."""
+        ...
+
+
+@runtime_checkable
+class Narrows(Protocol):
+    """A model whose every task costs: it can be told which ones are wanted."""
+
+    def asked_for(self, tasks: Sequence[str]) -> AbstractContextManager[None]:
+        """Answer these tasks alone inside."""
         ...
 
 

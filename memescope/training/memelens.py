@@ -6,13 +6,14 @@ them, selects, calibrates and writes the run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
 from memescope.errors import UsageError
-from memescope.meme import Meme
+from memescope.meme import Meme, Reading
 from memescope.models.memelens.prompting import Layout, Manner, Order
 from memescope.models.memelens.wording import Setting, load_wording
 from memescope.training.memelens_data import MemeLensData, read_mixture
@@ -29,8 +30,8 @@ class MemeLensPart(VlmPart):
     """The model: any vision-language model, and how it is asked.
 
     `setting`, `layout`, `order`: `models.memelens.prompting`. `text` and `image` say what it is shown. `instructions`
-    is a file of further wordings for training. `parts` labels of a multilabel task are asked about in a row. `derive` are
-    coarse tasks answered by adding up a graded one. `head` puts a linear head on each task in place of words.
+    is a file of further wordings for training. `parts` labels of a multilabel task are asked about in a row. `derive`
+    are coarse tasks answered by adding up a graded one. `head` puts a linear head on each task in place of words.
     """
 
     family: Literal["memelens"] = "memelens"
@@ -95,6 +96,14 @@ class MemeLensLearner(VlmLearner):
         if key not in self._rows:
             self._rows[key] = self.made.rows(meme, objective, self._recipe.model.pack)
         return self._rows[key]
+
+    def answer(self, memes: Sequence[Meme]) -> list[Reading]:
+        """Answers of the model as it is, to what each meme is labelled for."""
+        self.lens.labelled_only = True
+        try:
+            return super().answer(memes)
+        finally:
+            self.lens.labelled_only = False
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Also: a task that nothing was learnt or calibrated for is answered from its instruction alone, and never

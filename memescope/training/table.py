@@ -26,7 +26,7 @@ from memescope.evaluation.results import write_whole
 from memescope.evaluation.tables import summary
 from memescope.models import load
 from memescope.training.recipe import Part, Recipe, load_recipe
-from memescope.training.run import Progress, train
+from memescope.training.run import Progress, Run, train
 
 RESULTS = Path("docs/results")
 
@@ -68,7 +68,8 @@ class Table(Part):
     """What a table measures. `against` is the row that the others are compared with, paired.
 
     With `rationales` (a teacher's, of the measured split) models that write are measured on what they write for
-    `written` of the memes, spread evenly (0: all).
+    `written` of the memes, spread evenly (0: all). Tables with the same `runs` measure the same runs on several sets: a
+    row of one name is trained once, and its run folder kept in the user's cache.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Table(Part):
     against: str | None = None
     rationales: Path | None = None
     written: int = Field(default=0, ge=0)
+    runs: str = ""
     rows: tuple[TableRow, ...] = Field(min_length=1)
     paper: tuple[PaperRow, ...] = ()
 
@@ -219,11 +221,11 @@ def run_row(
     settings: dict[str, Any] | None = None
     only: list[str] | None = None
     learnt: Sequence[str] = ("train",)
-    trained = cache_folder() / "runs" / table.name / result_path(table, row.name, seed).stem
+    trained = cache_folder() / "runs" / (table.runs or table.name) / result_path(table, row.name, seed).stem
     if row.recipe is not None:
         overrides = [*row.settings, f"train.seed={seed}", f"data.root={root}", f"out={trained}"]
         recipe = load_recipe(row.recipe, overrides)
-        run = train(recipe, progress=report)
+        run = (_finished(recipe) if table.runs else None) or train(recipe, progress=report)
         if row.folds:
             only = _held_out(recipe)
         learnt = _learnt(recipe, table)
@@ -249,9 +251,21 @@ def run_row(
     path = result_path(table, row.name, seed, results)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, _tidy(content))
-    if not keep and row.recipe is not None:
+    if not keep and not table.runs and row.recipe is not None:
         shutil.rmtree(trained)
     return path
+
+
+def _finished(recipe: Recipe) -> Run | None:
+    """The run that another table of the same `runs` left, where it is of this very recipe."""
+    import yaml
+
+    stored, metrics = recipe.out / "recipe.yaml", recipe.out / "metrics.json"
+    if not stored.is_file() or not metrics.is_file():
+        return None
+    if yaml.safe_load(stored.read_text("utf-8")) != json.loads(recipe.model_dump_json()):
+        return None
+    return Run(recipe.out, recipe, json.loads(metrics.read_text("utf-8")))
 
 
 def _references(table: Table, root: Path) -> dict[str, str] | None:
@@ -266,9 +280,12 @@ def _references(table: Table, root: Path) -> dict[str, str] | None:
 
 def _learnt(recipe: Recipe, table: Table) -> Sequence[str]:
     """The splits of the table's own set that a staged recipe learns from."""
+    from memescope.training.memelens_data import MemeLensData
     from memescope.training.staged.recipe import StagedRecipe
 
     if isinstance(recipe, StagedRecipe) and table.data in recipe.data.sets:
+        if isinstance(recipe.data, MemeLensData) and table.data in recipe.data.splits:
+            return recipe.data.splits[table.data].train
         return recipe.data.train_splits
     return ("train",)
 

@@ -107,9 +107,9 @@ class HeadModel(MemeLens):
                 found[i] = {task: its[place] for task, its in scores.items()}
         return found
 
-    def reason(self, meme: Meme) -> Ask | None:
+    def generate(self, memes: Sequence[Meme]) -> list[str]:  # type: ignore[override]
         """It writes nothing."""
-        return None
+        return [""] * len(memes)
 
     def _last(self, batch: dict[str, Any], sights: Sequence[Sight]) -> Tensor:
         """The state (b, d) of each prompt's last token."""

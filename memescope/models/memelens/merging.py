@@ -29,8 +29,8 @@ def merge_runs(
     """Write a run folder whose adapter is made of those of `runs`; everything else is that of the first.
 
     `weights`: one for each run (1). `density`: the share of an adapter's changes that TIES and DARE keep. `sign`: how
-    TIES settles which way a weight goes. `seed`: of what DARE drops. The new run has no calibration, so it abstains from
-    everything; `memescope eval` measures it all the same. Raises `UsageError` for runs that cannot be merged.
+    TIES settles which way a weight goes. `seed`: of what DARE drops. The new run has no calibration, so it abstains
+    from everything; `memescope eval` measures it all the same. Raises `UsageError` for runs that cannot be merged.
     """
     import torch
 

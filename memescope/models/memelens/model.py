@@ -14,7 +14,8 @@ What is in `config.settings`:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
@@ -51,6 +52,10 @@ class MemeLens(VlmModel):
     """One model for every task. `wording` of training rows may have more instructions than the package's."""
 
     family = "memelens"
+    wanted: tuple[str, ...] | None = None
+    """The tasks that are answered for now; None: all."""
+    labelled_only = False
+    """Whether a meme is only asked what it is labelled for: while a training looks at its selection split."""
     learning: Manner | None = None
     """How rows of training are asked, where that has further wordings; None: as `manner`."""
 
@@ -81,13 +86,30 @@ class MemeLens(VlmModel):
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks it answers: those it is asked, then those that are added up."""
-        return (*(self.config.tasks or ()), *self.derived)
+        known = (*(self.config.tasks or ()), *self.derived)
+        return known if self.wanted is None else tuple(task for task in known if task in self.wanted)
+
+    @contextmanager
+    def asked_for(self, tasks: Sequence[str]) -> Iterator[None]:
+        """Answer these tasks alone inside."""
+        before, self.wanted = self.wanted, tuple(tasks)
+        try:
+            yield
+        finally:
+            self.wanted = before
 
     # what is asked
 
     def instructions(self, meme: Meme, tasks: Sequence[str]) -> list[Instruction]:
         """One instruction a task, always in the first wording; a task on a phrase only of a meme that names one."""
-        wanted = [task for task in tasks if task not in self.derived and (task != "aspect_sentiment" or meme.aspect)]
+        needed = {self.derived.get(task, task) for task in tasks}
+        wanted = [
+            task
+            for task in self.config.tasks or ()
+            if task in needed
+            and (task != "aspect_sentiment" or meme.aspect)
+            and (task in meme.labels or not self.labelled_only)
+        ]
         return [self._instruction(meme, task, self.manner) for task in wanted]
 
     def _instruction(
@@ -178,6 +200,8 @@ class MemeLens(VlmModel):
         taxonomy = load_taxonomy()
         for tables in found:
             for coarse, graded in self.derived.items():
+                if graded not in tables or coarse not in self.tasks:
+                    continue
                 of = taxonomy[graded].coarse_labels
                 sums = [
                     sum(
@@ -190,10 +214,17 @@ class MemeLens(VlmModel):
 
     # what is written
 
-    def reason(self, meme: Meme) -> Ask | None:
-        """The explanation of the first task that has explanations; None for a model of stage I."""
+    def generate(self, memes: Sequence[Meme]) -> list[str]:  # type: ignore[override]
+        """The explanation of each meme's own answer to the first task that has explanations; empty for stage I."""
         tasks = [task for task in self.config.tasks or () if task in self.manner.explained]
-        return self._ask(meme, tasks[0], None) if tasks else None
+        found = [""] * len(memes)
+        # a task on a phrase has nothing to say of a meme that names none
+        able = {i: [t for t in tasks if t != "aspect_sentiment" or meme.aspect] for i, meme in enumerate(memes)}
+        for task in dict.fromkeys(some[0] for some in able.values() if some):
+            mine = [i for i, some in able.items() if some and some[0] == task]
+            for i, one in zip(mine, self.explanations([memes[i] for i in mine], task), strict=True):
+                found[i] = one.text
+        return found
 
     def explanations(self, memes: Sequence[Meme], task: str) -> list[Explanation]:
         """What the model writes for its own answer to a task, and whether it ever learnt to.
@@ -202,7 +233,8 @@ class MemeLens(VlmModel):
         """
         if task not in (self.config.tasks or ()):
             raise UsageError(f"{self.name} is not asked {task!r}; it is asked {', '.join(self.config.tasks or ())}")
-        answers = [reading.answers[task].label for reading in self.answer(memes)]
+        with self.asked_for((task,)):
+            answers = [reading.answers[task].label for reading in self.answer(memes)]
         asks = [self._ask(meme, task, label) for meme, label in zip(memes, answers, strict=True)]
         texts = []
         for said, ask in zip(self.write(memes, asks), asks, strict=True):
