@@ -166,6 +166,15 @@ def test_paper_recipes_run_to_their_end_on_tiny_checkpoints(
     assert list(reading.answers) == ["hateful" if name == "fhm-paper" else "harmful"]
 
 
+def test_a_label_stage_may_learn_the_scores(hub: dict[str, str], drawn: Path, tmp_path: Path) -> None:
+    path = ROOT / "recipes" / "mrharm" / "harmc-paper.yaml"
+    found = train(path, *_settings(drawn, tmp_path / "run", hub["t5"], hub["clip"], "model.label_loss=scores"))
+    losses = [entry["eval_loss"] for entry in found.metrics["stages"][1]["val"] if "eval_loss" in entry]
+    # the cross-entropy of two labels, not of the words of the vocabulary
+    assert losses
+    assert all(0 < loss < 2 for loss in losses)
+
+
 ABLATIONS = [row for row in load_table(str(ROOT / "recipes" / "tables" / "mrharm-paper.yaml")).rows if row.settings]
 
 

@@ -188,6 +188,12 @@ class _StageTrainer(Trainer):
             self._average.load(Path(checkpoint))
         self.train(resume_from_checkpoint=checkpoint)
 
+    def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[torch.Tensor, None, None]:
+        """The loss alone, whatever a batch calls what is right in it (`labels`, `answers`)."""
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach().mean(), None, None
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         with self._average.swapped() if self._average is not None else nullcontext():
             return self._look(*args, **kwargs)
@@ -270,7 +276,6 @@ def _train(
         logging_steps=max(1, total // 50),
         remove_unused_columns=False,
         dataloader_pin_memory=False,
-        label_names=["labels"],
         report_to="none",
         disable_tqdm=True,
     )
