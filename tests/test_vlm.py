@@ -205,11 +205,15 @@ def brute_force(model: Family, meme: Meme, ask: Ask, words: tuple[str, ...], the
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{}, {"native": True}, {"nested": True}, {"question_first": True}, {"own_system": True}, {"image": False}],
-    ids=lambda settings: "".join(settings) or "plain",
-)
-@pytest.mark.parametrize("make", MAKES)
+    ("make", "settings"),
+    [
+        *[(make, {}) for make in MAKES],
+        ("qwen3_vl", {"native": True}), ("tinyvlm", {"native": True}), ("qwen3_vl", {"nested": True}),
+        ("qwen2_5_vl", {"question_first": True}), ("smolvlm", {"question_first": True}),
+        ("qwen3_vl", {"own_system": True}), ("smolvlm", {"image": False}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "".join(value) or "plain",
+)  # fmt: skip
 def test_scores_are_those_of_brute_force(hub: dict[str, str], make: str, settings: dict[str, Any]) -> None:
     model = made(hub[make], TASKS if not settings else ("harmful", "target"), settings=settings)
     some = [*memes(3), Meme(text="no picture")]

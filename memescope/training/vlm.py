@@ -135,7 +135,8 @@ class VlmLearner:
 
     def rows(self, meme: Meme, objective: Objective) -> list[Any]:
         """A meme's token rows, made once."""
-        key = (meme.source or "", meme.id, objective)
+        # the same id may be in two splits, and a post has a row for each phrase that is asked about
+        key = (meme.source or "", f"{meme.split} {meme.id} {meme.aspect or ''}", objective)
         if key not in self._rows:
             self._rows[key] = self.made.rows(meme, objective, self._recipe.model.pack)
         return self._rows[key]
