@@ -17,6 +17,10 @@ def train_model(
     settings: Annotated[
         list[str] | None, typer.Argument(help="key=value, in place of the recipe's own values.")
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(metavar="FORM", help="Train nothing: write data and configuration for ms-swift or llama-factory."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's folder and metrics only.")] = False,
 ) -> None:
     """Train a model from a recipe and leave a run folder, which `load`, `scan` and `eval` take by its path.
@@ -29,6 +33,21 @@ def train_model(
     from memescope.training import train
     from memescope.verbs.progress import progress
 
+    if export is not None:
+        from memescope.errors import UsageError
+        from memescope.training.memelens import MemeLensRecipe
+        from memescope.training.memelens_export import export_recipe
+        from memescope.training.recipe import load_recipe
+
+        loaded = load_recipe(recipe, settings or [])
+        if not isinstance(loaded, MemeLensRecipe):
+            raise UsageError(f"{recipe}: only recipes of the family memelens can be exported")
+        rows = export_recipe(loaded, export, loaded.out)
+        if as_json:
+            print(json.dumps({"folder": str(loaded.out), "rows": rows}))
+        else:
+            print(f"{loaded.out}: {', '.join(f'{count} {name}' for name, count in rows.items())}; start run.sh there")
+        return
     with progress("train", quiet=as_json) as report:
         run = train(recipe, *(settings or []), progress=report)
     if as_json:

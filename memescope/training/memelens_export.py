@@ -1,0 +1,199 @@
+"""A MemeLens recipe for tools of others: data and configuration of both stages, and one command that runs them through.
+
+| form | what the folder holds |
+|---|---|
+| ms-swift | `STAGE-train.jsonl`, `STAGE-val.jsonl` (messages, images), `run.sh`: swift sft, merge, swift sft, merge |
+| llama-factory | the same rows as ShareGPT with `dataset_info.json`, `STAGE.yaml`, `STAGE-merge.yaml`, `run.sh` |
+
+Rows are those that our own training learns: the same mixture, wordings and replies. Keys are those of the tools' public
+documentation (ms-swift 3.10 and later; LLaMA-Factory with Qwen3-VL). Pictures are named where they lie, not copied.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from memescope.datasets.conversations import IMAGE
+from memescope.errors import UsageError
+from memescope.meme import Meme
+from memescope.models.memelens.prompting import Manner, asked, reply
+from memescope.models.memelens.wording import NO, YES, draw, load_wording
+from memescope.training.memelens import MemeLensRecipe
+from memescope.training.memelens_data import read_mixture
+from memescope.training.staged.recipe import Stage
+
+FORMS = ("ms-swift", "llama-factory")
+MAX_LENGTH = 4096
+"""Tokens of a row, as in the paper's scripts."""
+
+
+def export_recipe(recipe: MemeLensRecipe, to: str, out: Path) -> dict[str, int]:
+    """Write the folder; rows by file. Raises `UsageError` for a form that is not known, a folder with something in it,
+    a model that those tools do not have, and a picture that is no file."""
+    if to not in FORMS:
+        raise UsageError(f"no form {to!r} of a recipe; there are: {', '.join(FORMS)}")
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: exists and is not an empty folder; name a new one")
+    part = recipe.model
+    if part.vlm == "tinyvlm" or part.head:
+        raise UsageError(f"{recipe.name}: a TinyVLM and heads are trained here alone; export a recipe with a hub id")
+    train, val = read_mixture(recipe.data)
+    manner = Manner(
+        part.setting, part.layout, part.order, part.text, part.image, wording=load_wording(part.instructions)
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    counts, info = {}, {}
+    for stage in recipe.stages:
+        for split, memes in (("train", train), ("val", val)):
+            name = f"{stage.name}-{split}"
+            rows = [row for meme in memes for row in conversations(meme, recipe, stage, manner)]
+            counts[name] = len(rows)
+            if to == "ms-swift":
+                lines = [json.dumps(_messages(row), ensure_ascii=False) for row in rows]
+                (out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+            else:
+                (out / f"{name}.json").write_text(json.dumps([_sharegpt(row) for row in rows], ensure_ascii=False))
+                columns = {"messages": "conversations", "system": "system", "images": "images"}
+                info[name] = {"file_name": f"{name}.json", "formatting": "sharegpt", "columns": columns}
+    if to == "llama-factory":
+        (out / "dataset_info.json").write_text(json.dumps(info, indent=1) + "\n", "utf-8")
+    commands = _swift(recipe) if to == "ms-swift" else _factory(recipe, out)
+    script = out / "run.sh"
+    script.write_text("\n".join([*_HEAD.format(name=recipe.name).splitlines(), *commands]) + "\n", "utf-8")
+    script.chmod(0o755)
+    return counts
+
+
+Conversation = tuple[str, str, str, list[str]]
+"""System message, user message, reply, pictures."""
+
+
+def conversations(meme: Meme, recipe: MemeLensRecipe, stage: Stage, manner: Manner) -> Iterator[Conversation]:
+    """What a stage learns of a meme, as our own training does it (`MemeLens.turns`)."""
+    for task in recipe.data.tasks:
+        if task not in meme.labels or (task == "aspect_sentiment" and not meme.aspect):
+            continue
+        about = task in meme.meta.get("explains", ())
+        reason = meme.rationale if about and stage.objective in ("both", "explain") else None
+        if stage.objective == "both" and not reason:
+            continue
+        number = draw(0, meme.source, meme.id, task, meme.meta.get("copy", 0))
+        variant = number % manner.wording.variants(task)
+        questions = asked(meme, task, manner, variant, explain=reason is not None)
+        if questions[0].part is not None and len(questions) > recipe.model.parts:
+            questions = Random(number).sample(questions, recipe.model.parts)
+        for one in questions:
+            label = meme.labels[task] if one.part is None else (YES if one.part in meme.labels[task] else NO)
+            pictures = [_place(meme)] if manner.image and meme.image is not None else []
+            user = f"{IMAGE}{one.user}" if pictures else one.user
+            yield manner.wording.system, user, reply(one.names[str(label)], reason, manner.order), pictures
+
+
+def _place(meme: Meme) -> str:
+    if not isinstance(meme.image, Path):
+        raise UsageError(
+            f"meme {meme.id!r}: its picture is no file; write the set with memescope data export --to ms-swift first"
+        )
+    return str(meme.image.absolute())
+
+
+def _messages(row: Conversation) -> dict[str, Any]:
+    system, user, said, pictures = row
+    roles = (("system", system), ("user", user), ("assistant", said))
+    return {"messages": [{"role": role, "content": content} for role, content in roles], "images": pictures}
+
+
+def _sharegpt(row: Conversation) -> dict[str, Any]:
+    system, user, said, pictures = row
+    talk = [{"from": "human", "value": user}, {"from": "gpt", "value": said}]
+    return {"conversations": talk, "system": system, "images": pictures}
+
+
+_HEAD = """#!/usr/bin/env bash
+# {name}: every stage from the merged weights of the one before. One command, in this folder, on a machine with GPUs:
+#   GPUS=8 bash run.sh
+set -euo pipefail
+cd "$(dirname "$0")"
+export NPROC_PER_NODE="${{GPUS:-4}}"
+"""
+
+
+def _swift(recipe: MemeLensRecipe) -> list[str]:
+    part = recipe.model
+    pixels = (part.picture or {}).get("max_pixels")
+    lines = [f"export MAX_PIXELS={pixels}"] if pixels else []
+    start = part.vlm
+    for stage in recipe.stages:
+        settings: list[tuple[str, Any]] = [
+            ("model", start), ("dataset", f"{stage.name}-train.jsonl"), ("val_dataset", f"{stage.name}-val.jsonl"),
+            ("train_type", "lora" if part.lora else "full"), ("torch_dtype", "bfloat16"), *_lora(recipe, "swift"),
+            ("max_length", MAX_LENGTH), ("num_train_epochs", f"{stage.epochs:g}"),
+            ("learning_rate", f"{stage.learning_rate:g}"), ("lr_scheduler_type", stage.schedule),
+            ("warmup_ratio", stage.warmup), ("weight_decay", stage.weight_decay),
+            ("per_device_train_batch_size", stage.batch_size), ("per_device_eval_batch_size", stage.batch_size),
+            ("gradient_accumulation_steps", stage.accumulate), ("eval_strategy", "epoch"), ("save_strategy", "epoch"),
+            ("save_total_limit", 2), ("load_best_model_at_end", "true"), ("seed", recipe.train.seed),
+            ("deepspeed", "zero2"), ("add_version", "false"), ("output_dir", f"{stage.name}-out"),
+            ("create_checkpoint_symlink", "true"),
+        ]  # fmt: skip
+        lines.append(_command("swift sft", settings))
+        best = f"{stage.name}-out/best"
+        if part.lora:
+            lines.append(
+                _command(
+                    "swift export", [("adapters", best), ("merge_lora", "true"), ("output_dir", f"{stage.name}-merged")]
+                )
+            )
+        start = f"{stage.name}-merged" if part.lora else best
+    return lines
+
+
+def _lora(recipe: MemeLensRecipe, tool: str) -> list[tuple[str, Any]]:
+    lora = recipe.model.lora
+    if lora is None:
+        return []
+    full = {"r": 16, "alpha": 32, "dropout": 0.05} | lora
+    found = [("lora_rank", full["r"]), ("lora_alpha", full["alpha"]), ("lora_dropout", full["dropout"])]
+    return [*found, ("target_modules", "all-linear") if tool == "swift" else ("lora_target", "all")]
+
+
+def _command(program: str, settings: Sequence[tuple[str, Any]]) -> str:
+    return " \\\n  ".join([program, *(f"--{name} {shlex.quote(str(value))}" for name, value in settings)])
+
+
+def _factory(recipe: MemeLensRecipe, out: Path) -> list[str]:
+    import yaml
+
+    part = recipe.model
+    pixels = (part.picture or {}).get("max_pixels")
+    start, lines = part.vlm, ["export FORCE_TORCHRUN=1"]
+    template = {"qwen3-vl": "qwen3_vl_nothink", "qwen2.5-vl": "qwen2_vl"}
+    found = next((name for key, name in template.items() if key in part.vlm.lower()), None)
+    if found is None:
+        raise UsageError(f"{part.vlm}: no template of LLaMA-Factory is known here for it; known: {', '.join(template)}")
+    for stage in recipe.stages:
+        config: dict[str, Any] = {
+            "model_name_or_path": start, "stage": "sft", "do_train": True, "template": found,
+            "finetuning_type": "lora" if part.lora else "full", **dict(_lora(recipe, "factory")),
+            "dataset_dir": ".", "dataset": f"{stage.name}-train", "eval_dataset": f"{stage.name}-val",
+            "cutoff_len": MAX_LENGTH, "num_train_epochs": stage.epochs, "learning_rate": stage.learning_rate,
+            "lr_scheduler_type": stage.schedule, "warmup_ratio": stage.warmup, "weight_decay": stage.weight_decay,
+            "per_device_train_batch_size": stage.batch_size, "per_device_eval_batch_size": stage.batch_size,
+            "gradient_accumulation_steps": stage.accumulate, "bf16": True, "eval_strategy": "epoch",
+            "save_strategy": "epoch", "save_total_limit": 2, "load_best_model_at_end": True, "logging_steps": 50,
+            "seed": recipe.train.seed, "report_to": "none", "output_dir": f"{stage.name}-out",
+        } | ({"image_max_pixels": pixels} if pixels else {})  # fmt: skip
+        (out / f"{stage.name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
+        lines.append(f"llamafactory-cli train {stage.name}.yaml")
+        merge = {"model_name_or_path": start, "adapter_name_or_path": f"{stage.name}-out", "template": found}
+        merge |= {"finetuning_type": "lora", "export_dir": f"{stage.name}-merged"}
+        if part.lora:
+            (out / f"{stage.name}-merge.yaml").write_text(yaml.safe_dump(merge, sort_keys=False), "utf-8")
+            lines.append(f"llamafactory-cli export {stage.name}-merge.yaml")
+        start = f"{stage.name}-merged" if part.lora else f"{stage.name}-out"
+    return lines
