@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import tiny_vlm
 import torch
 from PIL import Image
 from teacher_server import FaultyServer
@@ -235,7 +236,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = []
         for i in range(first, first + count):
             Image.new("RGB", (60, 50), (i * 4, 200 - 3 * i, 9 * (i % 20))).save(folder / "images" / f"{i}.png")
-            row = {"id": f"r{i}", "image": f"images/{i}.png", "text": f"{TEXTS[i % 4]} {i}", "lang": "en"}
+            row = {"id": f"r{i}", "image": f"images/{i}.png", "text": f"{TEXTS[i % 4]}, meme number {i}", "lang": "en"}
             lines.append(row | {"labels": {TASK: LABELS[i % 3]}, "meta": {"aspect": "cats"}})
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     rows = [
@@ -316,10 +317,27 @@ def test_controls_without_assistant_or_chains(prepared: Path, languages: tuple[s
     assert train(right).metrics["roles"]["chains"]["with_chain"] == 7
 
 
+def test_paper_settings_on_tiny_qwen_models(prepared: Path, tmp_path: Path) -> None:
+    """LoRA on two Qwen2.5-VL that see with different eyes: the assistant gets features of its own."""
+    folders = [
+        tiny_vlm.qwen(tmp_path / name, "qwen2_5_vl", num_hidden_layers=layers) for name, layers in (("a", 3), ("s", 2))
+    ]
+    content = recipe_of(prepared, ("", ""), tmp_path / "run", augment=None, train={"max_steps": 1})
+    parts = [
+        {"family": "mulcot", "vlm": folder, "lora": {"r": 2, "alpha": 4, "dropout": 0.0}, "max_text": 24,
+         "max_rationale": 40} for folder in folders
+    ]  # fmt: skip
+    content |= {"assistant": content["assistant"] | {"model": parts[0]}, "model": parts[1]}
+    run = train(content)
+    assert math.isfinite(run.metrics["stages"][0]["chosen"]["loss"])
+    reading = load(tmp_path / "run").answer([Meme(Image.new("RGB", (60, 50)), "cats", "x", aspect="cats")])[0]
+    assert sum(reading.answers[TASK].probabilities.values()) == pytest.approx(1, abs=1e-6)
+
+
 def test_wrong_recipes_are_named(prepared: Path, languages: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="augment and distil need an assistant"):
         load_recipe(recipe_of(prepared, languages, tmp_path, assistant=None))
-    with pytest.raises(UsageError, match="needs model.pack=false"):
+    with pytest.raises(UsageError, match=r"needs model\.pack=false"):
         load_recipe(recipe_of(prepared, languages, tmp_path, distil={"mask": "everything"}))
     ok = load_recipe(recipe_of(prepared, languages, tmp_path, distil={"mask": "everything"}), ["model.pack=false"])
     assert isinstance(ok, MulCotRecipe)
@@ -386,6 +404,7 @@ def test_the_teacher_writes_first_where_there_is_one(
         asked = len(server.served())
         read_chained(settings, lambda *_: None)
         assert len(server.served()) == asked  # from the cache
+    assert told["teacher"]["errors"] == {}
     assert told["teacher"]["origins"] == {"predicted": 3, "explained": 6}
     assert all(one.rationale for one in train_rows)
     assert len((tmp_path / "chains.jsonl").read_text().splitlines()) == 9
