@@ -239,6 +239,20 @@ def test_tinyvlm_writes_with_its_cache_as_without(vlms: dict[str, Vlm]) -> None:
     assert written[0].shape[1] > given["input_ids"].shape[1]
 
 
+def test_tinyvlm_writes_padded_on_the_left_as_alone(vlms: dict[str, Vlm]) -> None:
+    vlm, some = vlms["tinyvlm"], pictures(2)
+    rows, features = prompts(vlm, some), torch.stack([sight.features for sight in vlm.see(some)])
+    most = max(map(len, rows))
+    ids = torch.tensor([[vlm.pad] * (most - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (most - len(row)) + [1] * len(row) for row in rows])
+    assert not mask.all()
+    settings = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False, "pad_token_id": 1}
+    together = vlm.model.generate(input_ids=ids, attention_mask=mask, visual=features, **settings)
+    for i, row in enumerate(rows):
+        alone = vlm.model.generate(input_ids=torch.tensor([row]), visual=features[i : i + 1], **settings)
+        assert together[i, -8:].tolist() == alone[0, -8:].tolist()
+
+
 def test_tinyvlm_refuses_tokens_without_places(vlms: dict[str, Vlm]) -> None:
     vlm, picture = vlms["tinyvlm"], pictures(1)[0]
     ids = torch.tensor([[5, vlm.image, vlm.image]])

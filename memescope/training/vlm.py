@@ -10,7 +10,6 @@ A family adds `class MyRecipe(VlmRecipe)` with its own `model`, a `VlmLearner` w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,9 +210,6 @@ def trained_part(made: VlmModel, through: Callable[..., Any] | None = None) -> n
             super().load_state_dict(state_dict, strict=False, assign=assign)
             return nn.modules.module._IncompatibleKeys([], [])
 
-        def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
-            self.made.vlm.text_model.gradient_checkpointing_enable(**kwargs)
-
     return Trained()
 
 
@@ -232,13 +228,3 @@ def log_loss(readings: Sequence[Reading], memes: Sequence[Meme], tasks: Sequence
             chance = (p * right + (1 - p) * (1 - right)).clip(1e-9) if rows.multilabel else (p * right).sum(1)
             found.append(sum(-log(max(float(one), 1e-9)) for one in chance.ravel()) / chance.size)
     return sum(found) / max(len(found), 1)
-
-
-def without_pictures(memes: Sequence[Meme]) -> list[Meme]:
-    """The same memes for a model of text alone."""
-    return [replace(meme, image=None) for meme in memes]
-
-
-def without_words(memes: Sequence[Meme]) -> list[Meme]:
-    """The same memes for a model of pictures alone."""
-    return [replace(meme, text="") for meme in memes]
