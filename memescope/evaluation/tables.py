@@ -64,6 +64,11 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     if metrics["clean"]["left_out"]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in metrics["clean"]["left_out"].items())
         lines.append(f"{metrics['n'] - metrics['clean']['n']} rows share something with a training row ({kinds})")
+    if stated := (metrics.get("rationale") or {}).get("stated"):
+        lines.append(
+            f"{stated['task']}: the label that rationales end in is right in {stated['accuracy']:.0%}, the model's "
+            f"answer in {stated['agrees']:.0%}, none in {stated['none']:.0%}"
+        )
     if metrics["unanswered_tasks"]:
         lines.append(f"labelled, but not answered by this model: {', '.join(metrics['unanswered_tasks'])}")
     if "averages" not in metrics:

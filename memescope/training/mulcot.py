@@ -14,7 +14,7 @@ the student alone share their assistant.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,7 @@ from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe, trained_part
 
 if TYPE_CHECKING:
     from memescope.models.mulcot.model import MulCot
+    from memescope.models.vlm.model import Look
     from memescope.training.staged.settle import Settled
 
 CODE_VERSION = 1
@@ -128,7 +129,7 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
         key = stage_keys(first, learner.version, train, val)[-1]
         stages, _ = run_stages(first, learner, _named(report, "assistant"), train, val, begin=learner.begin)
         roles["assistant"] = {"stages": stages, "parameters": learner.made.num_parameters()}
-        assistant = learner.made
+        assistant = learner.student
         if recipe.augment is not None:
             train, roles["augmentation"] = add_sampled(assistant, key, train, recipe, report)
     student = MulCotLearner(recipe, assistant if recipe.distil and recipe.distil.weight else None, key)
@@ -153,7 +154,7 @@ class MulCotLearner(VlmLearner):
         self.recipe = recipe
         self.roles: dict[str, Any] = {}
         self.version = f"{CODE_VERSION} {self.version}"
-        self._look: Callable[[Sequence[Any]], Any] | None = None
+        self._look: Look | None = None
         if assistant is not None and recipe.distil is not None:
             its = recipe.distil
             taught = Taught(self.student, assistant, its.weight, its.temperature, its.squared, its.mask)
@@ -164,7 +165,7 @@ class MulCotLearner(VlmLearner):
 
     @property
     def student(self) -> MulCot:
-        """The model that is learnt, under its family's name."""
+        """The model that is learnt, as its family has it."""
         made: Any = self.made
         found: MulCot = made
         return found

@@ -91,8 +91,8 @@ def _mean_over_seeds(
     if any(one["rationale"]["rows"] != places for one in wrote):
         raise UsageError(f"the seeds of row {seeds[0].row!r} wrote about different memes")
     cluster = np.unique([wrote[0]["predictions"]["cluster"][i] for i in places], return_inverse=True)[1]
-    values = {
-        name: np.mean([one["rationale"]["values"][name] for one in wrote], axis=0, dtype=np.float64)
+    values: dict[str, Floats] = {
+        name: np.array([one["rationale"]["values"][name] for one in wrote], np.float64).mean(axis=0)
         for name in TEXT_FIGURES
     }
     return places, cluster.astype(np.int64), values, len(wrote)

@@ -71,13 +71,18 @@ class MulCot(VlmModel):
 
     def forward(
         self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
         labels: Tensor,
-        task: Tensor | None = None,
         sights: Sequence[Sight] = (),
+        branch: Tensor | None = None,
+        step: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
-        **batch: Any,
+        task: Tensor | None = None,
+        **_: Any,
     ) -> ModelOutput:
         """`loss`: cross-entropy of reasoning and of labels, each a mean of its own, added."""
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask, "branch": branch, "step": step}
         logits, right = learnt(self.vlm, batch, labels, sights)
         places = labels[:, 1:] != IGNORED
         kinds = (torch.zeros_like(labels) if task is None else task)[:, 1:][places]
@@ -118,7 +123,7 @@ class MulCot(VlmModel):
             found.append((reasoning(text), stated_label(text, load_taxonomy()[self.about(meme)].labels)))
         return found
 
-    def generate(self, memes: Sequence[Meme]) -> list[str]:  # type: ignore[override]
+    def generate(self, memes: Sequence[Meme]) -> list[str]:
         """The reasoning that is written about each meme: parts under their names, in the form that is stored."""
         return [text for text, _ in self.conclude(memes)]
 
@@ -172,7 +177,7 @@ class Taught(nn.Module):
         `assistant_sights` where the two do not see with the same eyes.
         """
         if self.assistant.device != labels.device:
-            self.assistant.to(labels.device)
+            nn.Module.to(self.assistant, labels.device)
         own, right, kinds = self._said(self.student, batch, labels, task, sights)
         seen = sights if assistant_sights is None else assistant_sights
         with torch.no_grad():
