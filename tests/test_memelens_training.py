@@ -146,6 +146,23 @@ def test_both_stages_train_and_the_run_answers_as_it_did(run: Any, root: Path) -
     assert "Instructions and label names are our own" in card
 
 
+def test_one_task_alone_costs_and_answers_as_among_all(run: Any) -> None:
+    model, memes = load(run.folder), tiny.memes(2)
+    whole = model.answer(memes)
+    with model.asked_for(["harmful"]):
+        assert model.tasks == ("harmful",)
+        assert [one.task for one in model.instructions(memes[0], model.tasks)] == ["harm_intensity"]
+        alone = model.answer(memes)
+    for a, b in zip(whole, alone, strict=True):
+        assert a.answers["harmful"].probabilities == pytest.approx(b.answers["harmful"].probabilities, abs=1e-6)
+    assert len(model.tasks) == len(TASKS) + 1
+    evidence = model.explain(memes[0], ["target"])
+    assert set(evidence) == {"target"}
+    assert evidence["target"].says
+    with pytest.raises(UsageError, match="does not answer abuse"):
+        model.explain(memes[0], ["abuse"])
+
+
 def test_explanations_are_marked_where_they_were_never_learnt(run: Any) -> None:
     model = load(run.folder)
     memes = tiny.memes(2)

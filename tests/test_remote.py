@@ -286,3 +286,35 @@ def test_a_server_with_several_models_or_without_eyes_says_so(model: Tiny) -> No
         with pytest.raises(UsageError, match="takes no pictures; say image=no"):
             load(f"openai:{server.url}#model=two")
         assert load(f"openai:{server.url}#model=two&image=no").name == "openai:two"
+
+
+def test_a_scan_reads_memes_through_a_server(model: Tiny, tmp_path: Path) -> None:
+    from memescope.scanning.pipeline import scan
+
+    lines = ["image,text,id"]
+    for number, (meme, colour) in enumerate(zip(MEMES[1:], ((200, 10, 10), (10, 10, 200)), strict=True)):
+        Image.new("RGB", (30, 20), colour).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{meme.text},{number}")
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    with LabelServer(model, {"exact", "pictures"}) as server:
+        name = f"openai:{server.url}#tasks=target&setting=english"
+        result = scan(tmp_path / "list.csv", tmp_path / "out", model=name, workers=1)
+        remote = load(name)
+        verdicts = [json.loads(line) for line in result.results.results.read_text("utf-8").splitlines()]
+        assert len(verdicts) == 2
+        for verdict in verdicts:
+            meme = Meme(text=verdict["text"], lang=verdict["lang"], image=tmp_path / f"{verdict['id']}.png")
+            expected = remote.answer([meme])[0].answers["target"]
+            assert verdict["error"] is None
+            assert verdict["answers"]["target"]["label"] == expected.label
+            assert verdict["answers"]["target"]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
+            assert verdict["model"].startswith("openai:tiny exact-")
+
+
+def test_access_is_for_servers_alone() -> None:
+    from memescope.models import with_access as access
+
+    with pytest.raises(UsageError, match="'starter' runs on this machine"):
+        access("starter", allow_remote="example.com")
+    assert access("starter") == "starter"
+    assert access("openai:https://h/v1", "h", "KEY") == "openai:https://h/v1#allow=h&key=KEY"

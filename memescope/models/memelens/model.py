@@ -27,7 +27,7 @@ from torch import Tensor
 from memescope.backbones.vlm import Sight
 from memescope.datasets.conversations import plain
 from memescope.errors import UsageError
-from memescope.meme import Meme
+from memescope.meme import Evidence, Meme
 from memescope.models.memelens.prompting import EXPLANATION, LABEL, Manner, manner_of, read_reply, template
 from memescope.models.memelens.wording import NO, YES, draw
 from memescope.models.vlm.model import VlmModel
@@ -211,6 +211,12 @@ class MemeLens(VlmModel):
                 ]
                 tables[coarse] = torch.stack([torch.as_tensor(one, dtype=torch.float64) for one in sums])
         return found
+
+    def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
+        """As for every family; only these tasks are asked of the meme's many versions."""
+        known = [task for task in tasks if task in self.tasks]
+        with self.asked_for(known if len(known) == len(tasks) else self.tasks):
+            return super().explain(meme, tasks)
 
     # what is written
 
