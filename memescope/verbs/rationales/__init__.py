@@ -12,6 +12,7 @@ from memescope.verbs.rationales.errors import errors_command
 from memescope.verbs.rationales.generate import generate_command
 from memescope.verbs.rationales.imports import import_command
 from memescope.verbs.rationales.injection import injection_command
+from memescope.verbs.rationales.instructions import instructions_command
 from memescope.verbs.rationales.judge import judge_command
 from memescope.verbs.rationales.serve import serve_command
 
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "errors": errors_command,
     "judge": judge_command,
     "injection": injection_command,
+    "instructions": instructions_command,
     "serve": serve_command,
 }
 for _name, _command in COMMANDS.items():
