@@ -396,7 +396,7 @@ def test_the_teacher_writes_first_where_there_is_one(
         long = "The words speak of an animal that has come home and is fed by someone who likes it very much indeed."
         return json.dumps(dict.fromkeys(CHAIN_PARTS, long) | {"Prediction": label})
 
-    with FaultyServer(share=0.3, faults=("busy", "broken", "cut", "slow"), reply=reply) as server:
+    with FaultyServer(share=0.3, faults=("busy", "slow"), reply=reply) as server:
         teacher = {"url": server.url, "model": "m", "pictures": False}
         settings = load_recipe(recipe_of(prepared, languages, tmp_path, teacher=teacher))
         assert isinstance(settings, MulCotRecipe)
@@ -422,3 +422,31 @@ def test_what_a_chain_states_is_measured_beside_the_answer() -> None:
     # F1: positive 1, neutral 2 of 2 + 2 (one right), negative 0
     assert found == {"task": TASK, "accuracy": 0.5, "macro_f1": 0.5, "agrees": 0.5, "none": 0.25}
     assert score_stated([Row("x", 0, (), {TASK: "neutral"})]) is None
+
+
+def test_the_assistants_row_of_the_table_is_the_assistant_of_the_others() -> None:
+    """Its stage has the key of the assistant's in the recipe: it is trained once."""
+    from memescope.training.staged.run import stage_keys
+    from memescope.training.table import load_table
+
+    root = Path(__file__).parent.parent
+    table = load_table(str(root / "recipes" / "tables" / "mulcot-twitter2015.yaml"))
+    row = next(one for one in table.rows if one.name == "assistant")
+    whole = load_recipe(root / "recipes" / "mulcot" / "twitter2015-offline.yaml")
+    alone = load_recipe(root / str(row.recipe), list(row.settings))
+    assert isinstance(whole, MulCotRecipe)
+    assert isinstance(alone, MulCotRecipe)
+    assert whole.assistant is not None
+    first = whole.model_copy(update={"model": whole.assistant.model, "stages": whole.assistant.stages})
+    assert stage_keys(first, "v", [], []) == stage_keys(alone, "v", [], [])
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "recipes" / "mulcot").glob("*.yaml")))
+def test_recipes_of_the_package_are_right(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert isinstance(recipe, MulCotRecipe)
+    if path.stem.endswith("-paper"):
+        assert recipe.distil is not None
+        assert recipe.teacher is not None
+        assert (recipe.distil.weight, recipe.distil.temperature) == (0.3, 2.0)
+        assert [stage.batch_size * stage.accumulate for stage in recipe.stages] == [40]
