@@ -32,7 +32,13 @@ class Linear2d(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """A 1 x 1 convolution."""
-        return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+        return over_channels(x, self.weight, self.bias)
+
+
+def over_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(b, in, h, w) -> (b, out, h, w) as one matrix product with channels last, where VMamba's maps are laid out so
+    already; torch's 1 x 1 convolution copies the map into columns first."""
+    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 
 class LowRank(nn.Module):
@@ -55,7 +61,7 @@ class LowRank(nn.Module):
         y: Tensor = self.base(x)
         x = self.dropout(x)
         if isinstance(self.base, Linear2d):
-            low = F.conv2d(F.conv2d(x, self.lora_A[:, :, None, None]), self.lora_B[:, :, None, None])
+            low = over_channels(over_channels(x, self.lora_A), self.lora_B)
         else:
             low = F.linear(F.linear(x, self.lora_A), self.lora_B)
         return y + self.scale * low

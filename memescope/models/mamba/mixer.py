@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memescope.ssm import selective_scan
+from memescope.ssm import causal_conv, selective_scan
 
 
 @dataclass
@@ -72,29 +72,34 @@ def scan(
     B: Tensor,
     C: Tensor,
     D: Tensor,
+    z: Tensor | None = None,
+    bias: Tensor | None = None,
     mask: Tensor | None = None,
     dropout: float = 0.0,
     backward: bool = False,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """The selective scan without gate, (b, e, l); `delta` is before softplus. Recorded where that is asked for.
+    """`ssm.selective_scan`, (b, e, l) in u's type; `delta` is before bias and softplus. Recorded where that is asked.
 
     `dropout` is on delta after softplus: a place that is dropped neither writes to the state nor lets it decay, in that
-    channel. Half precision is computed in float32.
+    channel. What is recorded is before the gate `z`, which is no part of hidden attention, and not rounded to half
+    precision.
     """
     record = _RECORD.get()
-    precise = torch.float64 if u.dtype == torch.float64 else torch.float32
-    u, delta, B, C, A, D = (value.to(precise) for value in (u, delta, B, C, A, D))
     if record is None and dropout == 0:
-        return selective_scan(u, delta, A, B, C, D, delta_softplus=True, mask=mask)
+        return selective_scan(u, delta, A, B, C, D, z, bias, delta_softplus=True, mask=mask)
+    precise = torch.float64 if u.dtype == torch.float64 else torch.float32
+    delta = delta.to(precise) if bias is None else delta.to(precise) + bias.to(precise)[:, None]
     delta = F.dropout(F.softplus(delta), dropout)
-    y = selective_scan(u, delta, A, B, C, D, mask=mask)
-    if record is not None:
-        if y.requires_grad:
-            y.retain_grad()
-        groups = B if B.dim() == 4 else B.unsqueeze(1)
-        record.append(Scanned(place, u, delta, A, groups, C if C.dim() == 4 else C.unsqueeze(1), y, backward, size))
-    return y
+    if record is None:
+        return selective_scan(u, delta, A, B, C, D, z, mask=mask)
+    fine, B, C = u.to(precise), B.to(precise), C.to(precise)
+    y = selective_scan(fine, delta, A, B, C, D, mask=mask)
+    if y.requires_grad:
+        y.retain_grad()
+    groups = (x if x.dim() == 4 else x.unsqueeze(1) for x in (B, C))
+    record.append(Scanned(place, fine, delta, A, *groups, y, backward, size))
+    return y.to(u.dtype) if z is None else (y * F.silu(z.to(precise))).to(u.dtype)
 
 
 def run_mamba(model: Any, embeds: Tensor, mask: Tensor | None, delta_dropout: float = 0.0, place: str = "") -> Tensor:
@@ -114,31 +119,31 @@ def run_mamba(model: Any, embeds: Tensor, mask: Tensor | None, delta_dropout: fl
 
 def run_mixer(mixer: Any, x: Tensor, mask: Tensor | None, dropout: float = 0.0, place: str = "") -> Tensor:
     """What a block adds to its input, (b, l, d)."""
-    if mask is not None:
-        x = x * mask.unsqueeze(-1).to(x.dtype)
-    u, z = mixer.in_proj(x).transpose(1, 2).chunk(2, dim=1)
-    y = _inner(mixer, u, mask, dropout, place, backward=False)
+    both = mixer.in_proj(x).transpose(1, 2)
+    y = _inner(mixer, both, mask, dropout, place, backward=False)
     backward = mixer._modules.get("backward_ssm")
     if backward is not None:
         lengths = None if mask is None else mask.sum(1)
-        turned = reverse(u.transpose(1, 2), lengths).transpose(1, 2)
+        turned = reverse(both.transpose(1, 2), lengths).transpose(1, 2)
         back = _inner(backward, turned, mask, dropout, place, backward=True)
         y = (y + reverse(back.transpose(1, 2), lengths).transpose(1, 2)) / 2
-    y = y * F.silu(z.to(y.dtype))
-    out: Tensor = mixer.out_proj(y.transpose(1, 2).to(x.dtype))
+    out: Tensor = mixer.out_proj(y.transpose(1, 2))
     return out
 
 
-def _inner(ssm: Any, u: Tensor, mask: Tensor | None, dropout: float, place: str, backward: bool) -> Tensor:
-    length = u.shape[-1]
-    u = F.silu(ssm.conv1d(u)[..., :length])
-    if mask is not None:
-        u = u * mask.unsqueeze(1).to(u.dtype)
+def _inner(ssm: Any, both: Tensor, mask: Tensor | None, dropout: float, place: str, backward: bool) -> Tensor:
+    """Gated output (b, e, l) of one reading of u and z, (b, 2 e, l)."""
+    u, z = both.chunk(2, dim=1)
+    u = causal_conv(u, ssm.conv1d.weight[:, 0], ssm.conv1d.bias, mask=mask)
     rank, states = ssm.dt_proj.weight.shape[1], ssm.A_log.shape[1]
     t, B, C = ssm.x_proj(u.transpose(1, 2)).split([rank, states, states], dim=-1)
-    delta = ssm.dt_proj(t).transpose(1, 2)
+    if isinstance(ssm.dt_proj, nn.Linear):
+        delta, bias = F.linear(t, ssm.dt_proj.weight), ssm.dt_proj.bias
+    else:  # with an adapter
+        delta, bias = ssm.dt_proj(t), None
     A = -torch.exp(ssm.A_log.float() if ssm.A_log.dtype != torch.float64 else ssm.A_log)
-    return scan(place, u, delta, A, B.transpose(1, 2), C.transpose(1, 2), ssm.D, mask, dropout, backward)
+    B, C = B.transpose(1, 2), C.transpose(1, 2)
+    return scan(place, u, delta.transpose(1, 2), A, B, C, ssm.D, z, bias, mask, dropout, backward)
 
 
 class BackwardSSM(nn.Module):

@@ -75,6 +75,12 @@ def cross_scan(x: Tensor) -> Tensor:
     return torch.cat([ways, ways.flip(-1)], 1)
 
 
+def in_orders(x: Tensor, h: int, w: int) -> Tensor:
+    """(b, 4, c, l), each of the four along rows -> each in the order of its own direction, as `cross_scan` reads."""
+    turned = x[:, 1::2].unflatten(-1, (h, w)).transpose(3, 4).flatten(3)
+    return torch.stack([x[:, 0], turned[:, 0], x[:, 2].flip(-1), turned[:, 1].flip(-1)], 1)
+
+
 def cross_merge(y: Tensor, h: int, w: int) -> Tensor:
     """(b, 4, e, l) -> (b, e, h, w): the four ways back in place, added."""
     ways = y[:, :2] + y[:, 2:].flip(-1)
@@ -114,18 +120,20 @@ class SS2D(nn.Module):
         """(b, d, h, w) -> the same."""
         x = F.silu(self.conv2d(self.in_proj(x)))
         inner, h, w = x.shape[1:]
-        ways = cross_scan(x)  # (b, k, e, l)
-        found = torch.einsum("bkel,kce->bkcl", ways, self.x_proj_weight)
+        # projected before the map is read in four orders: the four projections are few channels, the map many
+        found = torch.matmul(self.x_proj_weight.flatten(0, 1), x.flatten(2))  # (b, k c, l)
+        found = in_orders(found.unflatten(1, (DIRECTIONS, -1)), h, w)
         t, B, C = found.split([self.rank, self.states, self.states], dim=2)
-        delta = torch.einsum("bkrl,ker->bkel", t, self.dt_projs_weight) + self.dt_projs_bias[:, :, None]
+        delta = torch.matmul(self.dt_projs_weight, t)  # (b, k, e, l)
         y = scan(
             self.place,
-            ways.flatten(1, 2),
+            cross_scan(x).flatten(1, 2),
             delta.flatten(1, 2),
             -torch.exp(self.A_logs if self.A_logs.dtype == torch.float64 else self.A_logs.float()),
             B,
             C,
             self.Ds,
+            bias=self.dt_projs_bias.flatten(),
             size=(h, w),
         )
         merged = cross_merge(y.unflatten(1, (DIRECTIONS, inner)), h, w)
@@ -214,7 +222,8 @@ class VMamba(nn.Module):
         x = self.patch_embed(pixels)
         found = []
         for layer in self.layers:
-            x = layer.get_submodule("blocks")(x)
+            # channels last in memory: norms and linear layers, which act on channels, then copy nothing
+            x = layer.get_submodule("blocks")(x.contiguous(memory_format=torch.channels_last))
             found.append(x)
             x = layer.get_submodule("downsample")(x)
         return found
