@@ -107,7 +107,7 @@ class HeadModel(MemeLens):
                 found[i] = {task: its[place] for task, its in scores.items()}
         return found
 
-    def generate(self, memes: Sequence[Meme]) -> list[str]:  # type: ignore[override]
+    def generate(self, memes: Sequence[Meme]) -> list[str]:
         """It writes nothing."""
         return [""] * len(memes)
 

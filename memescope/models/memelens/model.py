@@ -220,7 +220,7 @@ class MemeLens(VlmModel):
 
     # what is written
 
-    def generate(self, memes: Sequence[Meme]) -> list[str]:  # type: ignore[override]
+    def generate(self, memes: Sequence[Meme]) -> list[str]:
         """The explanation of each meme's own answer to the first task that has explanations; empty for stage I."""
         tasks = [task for task in self.config.tasks or () if task in self.manner.explained]
         found = [""] * len(memes)
