@@ -92,7 +92,7 @@ class MemeLensLearner(VlmLearner):
 
     def rows(self, meme: Meme, objective: Objective) -> list[Any]:
         """A meme's token rows, made once for each of its copies."""
-        key = (meme.source or "", f"{meme.id} {','.join(meme.labels)}", objective)
+        key = (meme.source or "", f"{meme.split} {meme.id} {','.join(meme.labels)}", objective)
         if key not in self._rows:
             self._rows[key] = self.made.rows(meme, objective, self._recipe.model.pack)
         return self._rows[key]
