@@ -1,6 +1,8 @@
 """`evaluate`: one model on one split of a prepared set, beside baselines fitted in the same run.
 
 A meme whose picture cannot be read is an error: it is named, and left out of every figure, as no system can read it.
+Where a model reads text alone and is given the set's own, a picture that was never obtained does not matter: the meme
+is measured, and a baseline that needs pictures is left out, with the reason.
 Memes go through the model in batches, so memory does not grow with the pictures.
 """
 
@@ -19,14 +21,14 @@ from memescope.curation.identity import KEYS_RULE, Identity, Key, Progress, iden
 from memescope.datasets import has_split, read_split, split_hash
 from memescope.datasets.clean import CLEAN_FILE, read_clean
 from memescope.errors import MemescopeError, UsageError
-from memescope.evaluation.baselines import answer_baselines
+from memescope.evaluation.baselines import BASELINES, answer_baselines
 from memescope.evaluation.intervals import RESAMPLES, clusters
 from memescope.evaluation.predictions import MODEL, Row, Said, rounded, rows_of
 from memescope.evaluation.results import Evaluation
 from memescope.evaluation.score import score
 from memescope.evaluation.written import score_written, write_for
 from memescope.meme import Meme, Reading
-from memescope.models import Narrows
+from memescope.models import Looks, Narrows
 from memescope.perception.pictures import open_picture
 from memescope.taxonomy import Task, load_taxonomy
 
@@ -98,7 +100,8 @@ def evaluate(
             f"{data}: the {split} split is labelled for {', '.join(sorted(there)) or 'nothing'}; "
             f"{model.name} answers {', '.join(model.tasks)}: nothing to measure"
         )
-    identities = identify(memes, progress)
+    blind = text == "given" and isinstance(model, Looks) and not model.looks
+    identities = _known(memes, blind, progress)
     errors = {meme.id: identity.error for meme, identity in zip(memes, identities, strict=True) if identity.error}
     usable = [(meme, identity) for meme, identity in zip(memes, identities, strict=True) if not identity.error]
     if text == "ocr":
@@ -124,7 +127,9 @@ def evaluate(
     if clean is None and (Path(data) / CLEAN_FILE).is_file():
         clean = Path(data) / CLEAN_FILE
     audited = read_clean(clean) if clean is not None else None
-    trained = _add_training(rows, answered, Path(data), split, learnt, tasks, baselines, seed, progress)
+    trained, left_out = _add_training(
+        rows, answered, Path(data), split, learnt, tasks, baselines, seed, progress, blind
+    )
     if audited is not None:
         for row, meme in zip(rows, measured, strict=True):
             row.seen = audited.seen(meme)
@@ -144,6 +149,8 @@ def evaluate(
         "errors": errors,
         "unanswered_tasks": sorted(there - {task.name for task in tasks}),
     }
+    if left_out:
+        metrics["left_out"] = left_out
     metrics |= score(rows, tasks, seed=seed, resamples=resamples, progress=progress)
     if references is not None:
         write_for(model, measured, rows, references, written, progress)
@@ -215,26 +222,31 @@ def _add_training(
     baselines: bool,
     seed: int,
     progress: Progress,
-) -> bool:
+    blind: bool,
+) -> tuple[bool, dict[str, str]]:
     """Note in each row what it shares with the splits that were learnt from, and what baselines fitted on them say.
 
-    False where one of them is not there, or is the one that is measured.
+    False where one of them is not there, or is the one that is measured; and baselines left out, with the reason.
     """
     if split in learnt or not all(has_split(data, one) for one in learnt):
-        return False
+        return False, {}
     train = [meme for one in learnt for meme in read_split(data, one)]
-    known = identify(train, progress)
+    known = _known(train, blind, progress)
     for row, kinds in zip(rows, seen([identity for _, identity in answered], known), strict=True):
         row.seen = kinds
     if not baselines:
-        return True
+        return True, {}
     whole = [(meme, identity) for meme, identity in zip(train, known, strict=True) if not identity.error]
+    used = [*whole, *answered]
+    without = sum(not identity.picture for _, identity in used)
+    left_out = {"probe": f"needs pictures, and {without} of {len(used)} memes have none"} if without else {}
     said = answer_baselines(
         tasks,
         [meme for meme, _ in whole],
         [meme for meme, _ in answered],
         [identity for _, identity in whole],
         [identity for _, identity in answered],
+        names=[name for name in BASELINES if name not in left_out],
         seed=seed,
         progress=progress,
     )
@@ -242,7 +254,19 @@ def _add_training(
         for task, answers in by_task.items():
             for i in rows_of(rows, task, MODEL):
                 rows[i].answers.setdefault(name, {})[task] = answers[i]
-    return True
+    return True, left_out
+
+
+def _known(memes: Sequence[Meme], blind: bool, progress: Progress) -> list[Identity]:
+    """Identities; with `blind` a picture that is not there at all is no error, one that is broken still is."""
+    found = identify(memes, progress)
+    if not blind:
+        return found
+    return [replace(its, error=None) if _absent(meme) else its for meme, its in zip(memes, found, strict=True)]
+
+
+def _absent(meme: Meme) -> bool:
+    return meme.image is None or (not isinstance(meme.image, bytes) and not Path(meme.image).is_file())
 
 
 def _first(errors: Mapping[str, str | None]) -> str:

@@ -69,6 +69,8 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
             f"{stated['task']}: the label that rationales end in is right in {stated['accuracy']:.0%}, the model's "
             f"answer in {stated['agrees']:.0%}, none in {stated['none']:.0%}"
         )
+    for name, reason in metrics.get("left_out", {}).items():
+        lines.append(f"baseline left out: {name}, {reason}")
     if metrics["unanswered_tasks"]:
         lines.append(f"labelled, but not answered by this model: {', '.join(metrics['unanswered_tasks'])}")
     if "averages" not in metrics:

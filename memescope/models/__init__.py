@@ -70,6 +70,16 @@ class Narrows(Protocol):
         ...
 
 
+@runtime_checkable
+class Looks(Protocol):
+    """A model that may do without pictures: it says whether it looks at them (others are taken to)."""
+
+    @property
+    def looks(self) -> bool:
+        """False: it reads text alone, so a meme whose picture was never obtained can be answered."""
+        ...
+
+
 def load(name_or_path: str | Path = "starter") -> Model:
     """A packaged model by name, the model in a run folder, or one behind a server (`openai:URL`).
 

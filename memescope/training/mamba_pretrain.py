@@ -216,7 +216,7 @@ class PretrainLearner:
             assert about is not None
             assert whole.config.image is not None
             assert frozen.processor.see is not None
-            self._teacher = Kept(frozen.processor.see, about)
+            self._teacher = Kept(frozen.processor.see, about, hold=False)
             self._see = Kept(whole.processor.see, whole.config.image)  # type: ignore[arg-type]
             self.version = about["versions"][0]
             self.model: Any = Distil(whole.picture, about["width"])

@@ -29,7 +29,12 @@ def deviations(config: MambaMemesConfig) -> list[str]:
         if text["prompt"]:
             found.append(f'Before the text stands "{text["prompt"]}", as the source suggests for a multimodal Mamba.')
     if image is not None:
-        if image["kind"] != "vmamba":
+        if image["kind"] == "frozen" and config.fusion == "prefix":
+            found.append(
+                f"The picture's tokens are features of {' and '.join(image['names'])}, side by side place by place; "
+                "Cobra joins DINOv2 and SigLIP."
+            )
+        elif image["kind"] != "vmamba":
             found.append(f"The picture is seen by a {image['kind']} encoder; the source's is VMamba-B.")
         elif image["name"] == "" or config.image is None or image["size"] != 224:
             found.append(

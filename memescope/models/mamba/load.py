@@ -89,14 +89,15 @@ def _text(given: dict[str, Any] | None) -> tuple[Any, Any, dict[str, Any] | None
     transformers = load_transformers(f"text backbone {name!r}")
     place = find_pretrained(name)
     with readable("text backbone", name):
+        found = transformers.AutoConfig.from_pretrained(place).model_type
+    if found != kind:
+        raise UsageError(f"text backbone {name!r} is a {found}, not a {kind}; say text.kind")
+    with readable("text backbone", name):
         with Quiet():  # the language model's head is told as unexpected
             options = {"add_pooling_layer": False} if kind == "bert" else {}
             loader = transformers.MambaModel if kind == "mamba" else transformers.BertModel
             backbone = loader.from_pretrained(place, use_safetensors=True, dtype="float32", **options)
         tokenizer = load_tokenizer(tokenizer_name or place)
-    found = backbone.config.model_type
-    if found != kind:
-        raise UsageError(f"text backbone {name!r} is a {found}, not a {kind}; say text.kind")
     config = backbone.config.to_diff_dict() | {"model_type": found}
     about |= {"name": name, "version": content_version(place, backbone.config), "config": config}
     return backbone, tokenizer, about

@@ -202,6 +202,11 @@ class MambaMemes(PreTrainedModel):
         return tuple(self.config.tasks or {})
 
     @property
+    def looks(self) -> bool:
+        """Whether it has a picture side."""
+        return self.config.image is not None
+
+    @property
     def card(self) -> dict[str, Any]:
         """What it was trained on, by task."""
         return self.config.card or {}
