@@ -22,7 +22,7 @@ from memescope.evaluation.written import score_stated
 from memescope.meme import Meme
 from memescope.models import load
 from memescope.models.mulcot.chain import CHAIN_PARTS, chain_text, quoted
-from memescope.models.mulcot.model import MulCot, Taught, reasoning
+from memescope.models.mulcot.model import MulCot, Taught, reasoning, said
 from memescope.models.writing import Sampled
 from memescope.objectives.generation import IGNORED
 from memescope.objectives.joint import joint_loss
@@ -149,11 +149,11 @@ def test_the_released_mask_listens_to_prompt_and_padding(roles: tuple[MulCot, Mu
     batch = batch_of(student, [meme(0), meme(1, reasons=False)], pack=False)
     answers = Taught(student, assistant, 1.0, 2.0, True, "answers")
     everything = Taught(student, assistant, 1.0, 2.0, True, "everything")
+    words = {key: batch[key] for key in ("input_ids", "attention_mask")}
     heard = [
-        one._said(student, {k: v for k, v in batch.items() if k not in ("labels", "task", "sights")},
-                  batch["labels"], batch["task"], batch["sights"])[0]
-        for one in (answers, everything)
-    ]  # fmt: skip
+        said(student, words, batch["labels"], batch["task"], batch["sights"], mask)[0]
+        for mask in ("answers", "everything")
+    ]
     assert len(heard[0]) == int((batch["labels"] != IGNORED).sum())
     assert len(heard[1]) == batch["labels"].numel()
     assert answers(**batch).loss.item() != pytest.approx(everything(**batch).loss.item(), rel=1e-3)

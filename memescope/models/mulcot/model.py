@@ -24,7 +24,7 @@ from memescope.meme import Meme
 from memescope.models.mulcot import prompting
 from memescope.models.mulcot.chain import CHAIN_PARTS, LEAD, PREDICTION, read_chain, stated_label
 from memescope.models.vlm import Ask, Instruction, Row, Turn, VlmModel
-from memescope.models.vlm.reading import learnt, states
+from memescope.models.vlm.reading import states
 from memescope.objectives.distillation import Mask, check_vocabularies, distillation_loss
 from memescope.objectives.generation import IGNORED, token_cross_entropy
 from memescope.objectives.joint import joint_loss
@@ -83,12 +83,12 @@ class MulCot(VlmModel):
     ) -> ModelOutput:
         """`loss`: cross-entropy of reasoning and of labels, each a mean of its own, added."""
         batch = {"input_ids": input_ids, "attention_mask": attention_mask, "branch": branch, "step": step}
-        logits, right = learnt(self.vlm, batch, labels, sights)
-        places = labels[:, 1:] != IGNORED
-        kinds = (torch.zeros_like(labels) if task is None else task)[:, 1:][places]
+        found, right, kinds = said(self, batch, labels, labels if task is None else task, sights, "answers")
+        kinds = torch.zeros_like(kinds) if task is None else kinds
+        head = self.vlm.model.get_output_embeddings()
 
         def loss(some: Tensor) -> Tensor:
-            return token_cross_entropy(logits[some], right[some])
+            return token_cross_entropy(head(found[some]), right[some])
 
         share = 1.0 if num_items_in_batch is None else len(right) / num_items_in_batch
         return ModelOutput(loss=joint_loss(kinds, loss, self.weights, share))
@@ -178,28 +178,36 @@ class Taught(nn.Module):
         """
         if self.assistant.device != labels.device:
             nn.Module.to(self.assistant, labels.device)
-        own, right, kinds = self._said(self.student, batch, labels, task, sights)
+        own, right, kinds = said(self.student, batch, labels, task, sights, self._mask)
         seen = sights if assistant_sights is None else assistant_sights
         with torch.no_grad():
-            other, _, _ = self._said(self.assistant, batch, labels, task, seen)
-        width = min(own.shape[-1], other.shape[-1])
+            other, _, _ = said(self.assistant, batch, labels, task, seen, self._mask)
+        heads = [model.vlm.model.get_output_embeddings() for model in (self.student, self.assistant)]
 
         def loss(some: Tensor) -> Tensor:
-            own_said, other_said = own[some][:, :width], other[some][:, :width]
-            return distillation_loss(own_said, other_said, right[some], **self._settings, mask=self._mask).loss
+            with torch.no_grad():
+                other_said = heads[1](other[some])
+            own_said = heads[0](own[some])
+            width = min(own_said.shape[-1], other_said.shape[-1])
+            return distillation_loss(
+                own_said[:, :width], other_said[:, :width], right[some], **self._settings, mask=self._mask
+            ).loss
 
         count = int((right != IGNORED).sum())
         share = 1.0 if num_items_in_batch is None else count / num_items_in_batch
         return ModelOutput(loss=joint_loss(kinds, loss, self.student.weights, share))
 
-    def _said(
-        self, model: MulCot, batch: Mapping[str, Any], labels: Tensor, task: Tensor, sights: Sequence[Sight]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (m, w) at the learnt places, or everywhere as released; what is right there, and for which task."""
-        if self._mask == "answers":
-            logits, right = learnt(model.vlm, batch, labels, sights)
-            return logits, right, task[:, 1:][labels[:, 1:] != IGNORED]
-        found = states(model.vlm, batch, sights)
-        following = torch.cat([labels[:, 1:], labels.new_full((len(labels), 1), IGNORED)], 1)
-        logits = model.vlm.model.get_output_embeddings()(found.flatten(0, 1))
-        return logits, following.flatten(), task.flatten()
+
+def said(
+    model: MulCot, batch: Mapping[str, Any], labels: Tensor, task: Tensor, sights: Sequence[Sight], mask: Mask
+) -> tuple[Tensor, Tensor, Tensor]:
+    """States (m, d) at the learnt places, or everywhere as released; what is right there (m,), and for which task (m,).
+
+    States, not logits: a table of the vocabulary's width is made for each task's places apart, and never copied.
+    """
+    found = states(model.vlm, batch, sights)
+    if mask == "answers":
+        places = labels[:, 1:] != IGNORED
+        return found[:, :-1][places], labels[:, 1:][places], task[:, 1:][places]
+    following = torch.cat([labels[:, 1:], labels.new_full((len(labels), 1), IGNORED)], 1)
+    return found.flatten(0, 1), following.flatten(), task.flatten()
