@@ -90,7 +90,8 @@ def peak(way: str, b: int, d: int, n: int, length: int) -> float | None:
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _resident(which: str) -> int:
+def resident(which: str) -> int:
+    """Bytes that the kernel counts for this process: `VmRSS` now, `VmHWM` at most."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which))
 
@@ -99,10 +100,10 @@ def _main(way: str, *sizes: str) -> None:
     run = ways()[way]
     run(inputs(1, 64, 2, 4)).sum().backward()  # libraries loaded, kernel compiled
     t = inputs(*map(int, sizes))
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
     run(t).sum().backward()
-    print(json.dumps(round((_resident("VmHWM") - before) / 2**20, 1)))
+    print(json.dumps(round((resident("VmHWM") - before) / 2**20, 1)))
 
 
 if __name__ == "__main__":

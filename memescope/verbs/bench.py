@@ -25,6 +25,7 @@ BENCHMARKS = {
     "vlm": "learning against the plain loop, labels scored behind one reading against generate and the ideal, depths",
     "mmorient": "relation graphs against torch and the published way, steps and answers against concatenation",
     "ssm": "selective scan against transformers and mambapy, alone and in whole models; growth, distance from a floor",
+    "mamba": "a small Mamba of text against attention of equal size as texts grow: time and memory (question M8)",
     "audit": "all near pairs of a million hashes, recall of the audit by kind of change, pictures hashed a second",
 }
 """Every benchmark and what it measures; the function is `memescope.bench.NAME.run`."""

@@ -17,6 +17,8 @@ from memescope.meme import Meme
 from memescope.models import HEATS, Model, heat
 
 RESAMPLES = 1000
+FEWEST = 10
+"""Memes below which no verdict is given."""
 
 
 def report(model: Model, data: Path, tasks: Sequence[str], count: int, out: Path | None, as_json: bool) -> None:
@@ -96,6 +98,8 @@ def _summary(some: Sequence[Curves]) -> dict[str, Any]:
     means = gains[rng.integers(0, len(gains), (RESAMPLES, len(gains)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975]).tolist()
     verdict = "better than chance" if low > 0 else "worse than chance" if high < 0 else "not told from chance"
+    if len(some) < FEWEST:  # an interval over two memes is theirs alone
+        verdict = "too few memes to tell"
     shown = {name: round(float(np.mean([asdict(one)[name] for one in some])), 4) for name in asdict(some[0])}
     gain = {"gain": round(float(gains.mean()), 4), "gain_interval": [round(low, 4), round(high, 4)]}
     return {"n": len(some)} | shown | gain | {"verdict": verdict}

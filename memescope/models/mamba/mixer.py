@@ -97,8 +97,8 @@ def scan(
     y = selective_scan(fine, delta, A, B, C, D, mask=mask)
     if y.requires_grad:
         y.retain_grad()
-    groups = (x if x.dim() == 4 else x.unsqueeze(1) for x in (B, C))
-    record.append(Scanned(place, fine, delta, A, *groups, y, backward, size))
+    B, C = (x if x.dim() == 4 else x.unsqueeze(1) for x in (B, C))
+    record.append(Scanned(place, fine, delta, A, B, C, y, backward, size))
     return y.to(u.dtype) if z is None else (y * F.silu(z.to(precise))).to(u.dtype)
 
 

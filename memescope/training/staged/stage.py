@@ -192,6 +192,7 @@ class _StageTrainer(Trainer):
         """The loss alone, whatever a batch calls what is right in it (`labels`, `answers`)."""
         with torch.no_grad(), self.compute_loss_context_manager():
             loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        assert isinstance(loss, torch.Tensor)
         return loss.detach().mean(), None, None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
