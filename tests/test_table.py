@@ -171,7 +171,7 @@ def test_a_row_is_measured_kept_and_never_run_again(tmp_path: Path, capsys: pyte
     path = tmp_path / "t.yaml"
     path.write_text(
         "{name: t, title: t, data: drawn, tasks: [sentiment], figures: [accuracy],"
-        " rows: [{name: starter, model: starter}, {name: floor, baseline: majority}]}"
+        " rows: [{name: starter, model: starter, seeds: [0, 1]}, {name: floor, baseline: majority}]}"
     )
     options = ["table", str(path), "--root", str(tmp_path), "--results", str(tmp_path / "results")]
     assert run([*options, "--run"]) == 0
@@ -179,6 +179,11 @@ def test_a_row_is_measured_kept_and_never_run_again(tmp_path: Path, capsys: pyte
     first = result.read_bytes()
     stored = json.loads(first)
     assert stored["row"] == "starter"
+    # the table's task alone; the baseline that it shows is kept once
+    assert list(stored["predictions"]["tasks"]) == ["sentiment"]
+    assert set(stored["predictions"]["tasks"]["sentiment"]["systems"]) == {"model", "majority"}
+    second = json.loads((tmp_path / "results" / "t" / "starter-1.json").read_text())
+    assert set(second["predictions"]["tasks"]["sentiment"]["systems"]) == {"model"}
     assert len(stored["predictions"]["tasks"]["sentiment"]["truth"]) == stored["tasks"]["sentiment"]["n"]
     assert np.isfinite(stored["tasks"]["sentiment"]["accuracy"]["value"])
     capsys.readouterr()

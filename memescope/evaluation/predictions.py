@@ -3,9 +3,9 @@
 `predictions.jsonl`: one row a line, `{"id", "cluster", "seen", "truth": {TASK: label},
 "answers": {SYSTEM: {TASK: {"label", "probabilities", "abstain"}}}, "source", "lang", "written", "reference",
 "stated"}`. The evaluated model is the system `model`; the others are baselines. Rows of one `cluster` number are one
-meme; `seen` names what a row shares with training rows; `source` and `lang` are the dataset's own, None in files written before they were
-kept; `written` is the model's rationale, `reference` the teacher's and `stated` the label that the model's ends in, by
-task, where they were measured.
+meme; `seen` names what a row shares with training rows; `source` and `lang` are the dataset's own, None in files
+written before they were kept; `written` is the model's rationale, `reference` the teacher's and `stated` the label that
+the model's ends in, by task, where they were measured.
 """
 
 from __future__ import annotations

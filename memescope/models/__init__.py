@@ -114,7 +114,7 @@ def family_of(name_or_path: str | Path) -> str:
 
 
 def heat(model: Model, meme: Meme, task: str, method: str) -> Any:
-    """An inside view of an answer (`explanation.heat.Heat`). `UsageError` for a method that the family does not have."""
+    """An inside view of an answer (`explanation.heat.Heat`). `UsageError` for a method the family does not have."""
     family = getattr(getattr(model, "config", None), "family", "starter")
     entry, methods = HEATS.get(family, ("", ()))
     if method not in methods:

@@ -96,6 +96,11 @@ class Measured:
     parts: tuple[dict[str, Any], ...]
 
     @property
+    def systems(self) -> set[str]:
+        """Whose predictions it holds: the model's, and baselines that were fitted beside it."""
+        return {name for part in self.parts for its in part["predictions"]["tasks"].values() for name in its["systems"]}
+
+    @property
     def content(self) -> dict[str, Any]:
         """The JSON; of a row in folds the first, which says of data and intervals what holds for all."""
         return self.parts[0]
@@ -158,7 +163,7 @@ def pieces(row: TableRow) -> tuple[TableRow, ...]:
 
 
 def measured(table: Table, results: Path = RESULTS) -> list[Measured]:
-    """The rows and seeds that are there whole, in the table's order; a baseline is read off the first one."""
+    """The rows and seeds that are there whole, in the table's order."""
     found = []
     for row in table.rows:
         for seed in row.seeds:
@@ -169,17 +174,32 @@ def measured(table: Table, results: Path = RESULTS) -> list[Measured]:
 
 
 def predictions(table: Table, results: Path = RESULTS) -> dict[str, list[list[Row]]]:
-    """Row -> the predictions of each seed that is there. A baseline's are those made beside the first measured row."""
+    """Row -> the predictions of each seed that is there. A baseline's are those made beside the first row measured."""
     there = measured(table, results)
     found: dict[str, list[list[Row]]] = {}
     for row in table.rows:
         if row.baseline is None:
             mine = [one.rows() for one in there if one.row == row.name]
         else:
-            mine = [_as_model(one.rows(), row.baseline) for one in there[:1]]
+            beside = [one for one in there if row.baseline in one.systems] or there
+            mine = [_as_model(one.rows(), row.baseline) for one in beside[:1]]
         if mine:
             found[row.name] = mine
     return found
+
+
+def _kept(table: Table, rows: Sequence[Row], results: Path) -> list[Row]:
+    """What of a row's predictions goes into its JSON: the table's tasks; of baselines those that it shows, once."""
+    there = {name for one in measured(table, results) for name in one.systems}
+    systems = {MODEL, *({row.baseline for row in table.rows} - there)}
+    return [
+        replace(
+            row,
+            truth={task: label for task, label in row.truth.items() if task in table.tasks},
+            answers={name: said for name, said in row.answers.items() if name in systems},
+        )
+        for row in rows
+    ]
 
 
 def _as_model(rows: list[Row], baseline: str) -> list[Row]:
@@ -244,7 +264,8 @@ def run_row(
         progress=report,
     )
     content: dict[str, Any] = {"table": table.name, "row": row.name, "seed": seed, "training": settings}
-    content |= summary(found.metrics) | {"seed": seed, "predictions": pack(found.rows, found.metrics["split_hash"])}
+    kept = _kept(table, found.rows, results)
+    content |= summary(found.metrics) | {"seed": seed, "predictions": pack(kept, found.metrics["split_hash"])}
     if only is not None:
         place = {meme.id: i for i, meme in enumerate(read_split(root / table.data, table.split))}
         content["held_out"] = [place[one.id] for one in found.rows]
