@@ -370,7 +370,7 @@ def test_unknown_model_names_those_that_exist(tmp_path) -> None:
     with pytest.raises(UsageError, match=r"no model 'nosuch': expected one of starter"):
         load("nosuch")
     (tmp_path / "config.json").write_text('{"family": "other"}')
-    with pytest.raises(UsageError, match="family 'other' is not known; families: .*mrharm.*starter"):
+    with pytest.raises(UsageError, match=r"family 'other' is not known; families: .*mrharm.*starter"):
         load(tmp_path)
     (tmp_path / "config.json").write_text('{"family": "starter"}')
     with pytest.raises(UsageError, match=r"model\.safetensors: this file of the model is missing"):
