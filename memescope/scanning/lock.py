@@ -7,19 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from memescope.errors import UsageError
+from memescope.locks import lock
 
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Hold `folder/scan.lock` while the block runs; `UsageError` when another process holds it. Released by a kill."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: the journal's own locking still keeps the file whole
-        yield
-        return
-    with (folder / "scan.lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{folder}: another scan is writing here; wait for it or choose another --out") from None
+    # where nothing can be locked the journal's own locking still keeps the file whole
+    with lock(folder / "scan.lock") as held:
+        if not held:
+            raise UsageError(f"{folder}: another scan is writing here; wait for it or choose another --out")
         yield

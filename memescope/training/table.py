@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.predictions import MODEL, Row
 from memescope.evaluation.results import write_whole
 from memescope.evaluation.tables import summary
+from memescope.locks import lock
 from memescope.models import load
 from memescope.training.recipe import Part, Recipe, load_recipe
 from memescope.training.run import Progress, Run, train
@@ -229,6 +231,14 @@ def missing(table: Table, only: Sequence[str] = (), results: Path = RESULTS) -> 
                 seed = row.seeds[number]
                 if not result_path(table, row.name, seed, results).is_file():
                     yield row, seed
+
+
+@contextmanager
+def claim(table: Table, row: TableRow, seed: int, results: Path = RESULTS) -> Iterator[bool]:
+    """Hold a row while the block runs; gives False where another process is at it, or has just finished it."""
+    path = result_path(table, row.name, seed, results)
+    with lock(cache_folder() / "runs" / table.name / f"{path.stem}.lock") as mine:
+        yield mine and not path.is_file()
 
 
 def run_row(

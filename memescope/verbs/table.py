@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ def results_table(
         bool, typer.Option("--run", help="Train and measure the rows that are missing, one by one.")
     ] = False,
     row: Annotated[list[str] | None, typer.Option(help="With --run: only this row; repeat for several.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="With --run: only this seed; repeat for several.")] = None,
     most: Annotated[int | None, typer.Option(min=1, help="With --run: at most so many rows in this sitting.")] = None,
     root: Annotated[Path, typer.Option(help="Folder that holds the prepared sets.")] = Path("../shared/data/ready"),
     results: Annotated[Path, typer.Option(help="Folder of the rows' JSON files.")] = Path("docs/results"),
@@ -39,20 +41,18 @@ def results_table(
     """Draw a table of results from the rows that are there, or run the rows that are not.
 
     Each row and seed is one small JSON file in docs/results/NAME; a row that is there is never run again, so a table
-    grows over many sittings. Rows are compared paired, on the same memes.
+    grows over many sittings. Rows are compared paired, on the same memes. Several processes may run one table: each
+    takes rows that no other is at.
 
     Example:  memescope table mrharm-harmc --run --row "two-stage" --most 1
     """
-    from memescope.training.table import load_table, missing, run_row
+    from memescope.training.table import load_table
     from memescope.training.table_text import figures_of, markdown
-    from memescope.verbs.progress import progress
 
     table = load_table(name)
+    failed = 0
     if run:
-        for one, seed in list(missing(table, row or (), results))[:most]:
-            with progress(f"{one.name}, seed {seed}", quiet=as_json) as report:
-                path = run_row(table, one, seed, root, report, results, keep)
-            print(path, file=sys.stderr)
+        failed = _run(table, row or (), seed or (), most, root, results, keep, as_json)
     if curves is not None:
         _tell_curves(table, curves, results, as_json)
     elif by is not None:
@@ -68,6 +68,40 @@ def results_table(
         print(json.dumps(figures_of(table, results)))
     else:
         print(markdown(table, results))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(
+    table: Table,
+    rows: Sequence[str],
+    seeds: Sequence[int],
+    most: int | None,
+    root: Path,
+    results: Path,
+    keep: bool,
+    quiet: bool,
+) -> int:
+    """Run what is missing, row by row; how many failed. A row that fails is named, and the next one is run."""
+    from memescope.errors import MemescopeError
+    from memescope.training.table import claim, missing, run_row
+    from memescope.verbs.progress import progress
+
+    done = failed = 0
+    for one, seed in list(missing(table, rows, results)):
+        if (seeds and seed not in seeds) or done == most:
+            continue
+        with claim(table, one, seed, results) as mine:
+            if not mine:
+                continue
+            done += 1
+            try:
+                with progress(f"{one.name}, seed {seed}", quiet=quiet) as report:
+                    print(run_row(table, one, seed, root, report, results, keep), file=sys.stderr)
+            except MemescopeError as error:
+                failed += 1
+                print(f"{one.name}, seed {seed}: {error}", file=sys.stderr)
+    return failed
 
 
 def _tell_curves(table: Table, path: Path, results: Path, as_json: bool) -> None:

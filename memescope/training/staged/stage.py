@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +32,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from memescope.errors import MemescopeError
 from memescope.evaluation.metrics import Scored, figures, scored
+from memescope.locks import lock
 from memescope.meme import Meme, Reading
 from memescope.taxonomy import load_taxonomy
 from memescope.training.run import Progress, put
@@ -225,17 +227,29 @@ def run_stage(
     `train` and `val` hold what the objective needs (labels, rationales). Gives the content of `done.json`.
     """
     done = folder / "done.json"
-    if not done.is_file():
-        _train(learner, stage, train, val, settings, folder, report, tricks)
-        history = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-        chosen = json.loads((folder / "best.json").read_text("utf-8"))
-        evaluations = [entry for entry in history if any(key.startswith("eval_") for key in entry)]
-        put(done, json.dumps({"stage": stage.name, "rows": len(train), "chosen": chosen, "val": evaluations}).encode())
-        for old in folder.glob("checkpoint-*"):
-            shutil.rmtree(old)
+    with _alone(folder):
+        if not done.is_file():
+            _train(learner, stage, train, val, settings, folder, report, tricks)
+            history = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+            chosen = json.loads((folder / "best.json").read_text("utf-8"))
+            evaluations = [entry for entry in history if any(key.startswith("eval_") for key in entry)]
+            content = {"stage": stage.name, "rows": len(train), "chosen": chosen, "val": evaluations}
+            put(done, json.dumps(content).encode())
+            for old in folder.glob("checkpoint-*"):
+                shutil.rmtree(old)
     learner.load(folder / "best")
     found: dict[str, Any] = json.loads(done.read_text("utf-8"))
     return found
+
+
+def _alone(folder: Path) -> AbstractContextManager[Any]:
+    """Two runs that begin alike do not train one stage twice: the second waits, then takes it.
+
+    The processes of one training (accelerate) go in together.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return nullcontext()
+    return lock(folder.with_name(f"{folder.name}.lock"), wait=True)
 
 
 def _train(
