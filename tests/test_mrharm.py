@@ -98,6 +98,30 @@ def test_accumulated_small_batches_are_one_large_batch(hub: dict[str, str], kind
     assert sum(parts) == pytest.approx(whole, abs=1e-5)
 
 
+@pytest.mark.parametrize("fusion", ["cross-attention", "concatenation", "none"])
+def test_rows_of_unlike_length_are_read_in_two_parts_with_the_same_loss_and_gradients(
+    hub: dict[str, str], fusion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from memescope.models.mrharm import decoder
+
+    model = made(hub, "decoder", fusion=fusion, max_rationale=40).double()
+    pairs = [(row, meme) for meme in tiny.memes(4) for row in model.processor.rows(meme, "both")]
+    batch = model.processor.collate([row for row, _ in pairs], model.processor.see([meme for _, meme in pairs]))
+    found = {}
+    for worth, parts in ((1.0, 2), (0.0, 1)):
+        monkeypatch.setattr(decoder, "WORTH", worth)
+        cut = decoder.by_length(batch)
+        assert len(cut) == parts
+        assert sorted(len(part["labels"]) for part in cut) == ([4, 4] if parts == 2 else [8])
+        assert sum(int(part["attention_mask"].sum()) for part in cut) == int(batch["attention_mask"].sum())
+        model.zero_grad()
+        loss = model(**batch).loss
+        loss.backward()
+        found[worth] = [loss, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+    for ours, whole in zip(found[1.0], found[0.0], strict=True):
+        torch.testing.assert_close(ours, whole, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_checkpointing_changes_no_gradient(hub: dict[str, str], kind: str) -> None:
     model, memes = made(hub, kind), tiny.memes(2)
