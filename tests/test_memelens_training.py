@@ -20,11 +20,13 @@ torch.set_num_threads(1)
 
 from PIL import Image  # noqa: E402
 
+from memescope.cli import run as main  # noqa: E402
 from memescope.errors import UsageError  # noqa: E402
 from memescope.meme import Meme  # noqa: E402
 from memescope.models import load  # noqa: E402
 from memescope.models.memelens import MemeLens  # noqa: E402
 from memescope.models.memelens.prompting import Manner  # noqa: E402
+from memescope.models.reasons import writes_reasons  # noqa: E402
 from memescope.models.vlm.rows import row  # noqa: E402
 from memescope.objectives.generation import IGNORED  # noqa: E402
 from memescope.training import train  # noqa: E402
@@ -168,8 +170,29 @@ def test_explanations_are_marked_where_they_were_never_learnt(run: Any) -> None:
     memes = tiny.memes(2)
     assert [one.trained for one in model.explanations(memes, "harm_intensity")] == [True, True]
     assert [one.trained for one in model.explanations(memes, "target")] == [False, False]
+    assert model.derived == {"harmful": "harm_intensity"}
+    of_sum, of_graded = (model.explanations(memes, task) for task in ("harmful", "harm_intensity"))
+    assert [one.text for one in of_sum] == [one.text for one in of_graded]
+    assert [one.trained for one in of_sum] == [True, True]
     with pytest.raises(UsageError, match="is not asked 'abuse'"):
         model.explanations(memes, "abuse")
+
+
+def test_explain_prints_what_the_model_writes_and_marks_what_it_never_learnt(
+    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, memes = load(run.folder), tiny.memes(1)
+    assert writes_reasons(model)
+    memes[0].image.save(tmp_path / "meme.png")
+    asked = ["explain", str(tmp_path / "meme.png"), "--text", memes[0].text, "--model", str(run.folder)]
+    asked += ["--task", "harmful", "--task", "target", "--out", str(tmp_path / "out")]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "    The model writes: " in said
+    assert "    The model writes, never taught to explain this task: " in said
+    record = json.loads((tmp_path / "out" / "explain.json").read_text("utf-8"))
+    assert record["rationale"] is None
+    assert [record["tasks"][task]["written"]["trained"] for task in ("harmful", "target")] == [True, False]
 
 
 def _lens(vlm: str, **manner: Any) -> MemeLens:

@@ -177,6 +177,7 @@ class VlmLearner:
         }
         config.abstain = {task: one.abstain for task, one in settled.items()}
         config.card = card
+        config.writes = any(stage.objective in ("rationale", "both", "explain") for stage in self._recipe.stages)
 
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""

@@ -48,13 +48,17 @@ def explain(
 ) -> None:
     """Show what each answer rests on: words and picture regions, measured by taking them out, and one sentence.
 
-    Writes explain.json and, with the extra 'data', one PNG for each task. With --check the areas under deletion and
-    insertion curves of every method the model has, beside those of random orders.
+    Writes explain.json and, with the extra 'data', one PNG for each task. A model that was taught to write reasons is
+    asked for them, too, by task where --task names some; where it never learnt to explain a task, its text is marked.
+    With --check the areas under deletion and insertion curves of every method the model has, beside those of random
+    orders.
 
     Example:  memescope explain examples/memes/m00000-en.jpg --task harmful
     """
+    from memescope.curation.markdown import plain
     from memescope.explanation.draw import draw_evidence
     from memescope.models import heat, load
+    from memescope.models.reasons import reasons_of, written_for
     from memescope.perception.pictures import open_picture
 
     loaded = load(model)
@@ -73,6 +77,7 @@ def explain(
     reading = loaded.answer([meme])[0]
     evidence = loaded.explain(meme, tasks)
     heats = {name: heat(loaded, meme, name, method) for name in tasks} if method != "occlusion" else {}
+    said = written_for(loaded, meme, task or [])
     folder = out or Path(f"{image.stem}-explained")
     folder.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
@@ -83,6 +88,9 @@ def explain(
             name: {"answer": asdict(reading.answers[name]), "evidence": asdict(evidence[name])} for name in tasks
         },
     }
+    record["rationale"] = reasons_of(loaded, meme) if not said else None
+    for name, text_of in said.items():
+        record["tasks"][name]["written"] = {"text": text_of.text, "trained": text_of.trained}
     for name, its in heats.items():
         places = None if its.places is None else its.places.round(6).tolist()
         record["tasks"][name][method] = {"words": [asdict(span) for span in its.words], "places": places}
@@ -107,6 +115,11 @@ def explain(
         return
     for name in tasks:
         print(f"{title(name, reading.answers[name])}\n    {evidence[name].says}")
+        if name in said:
+            taught = "" if said[name].trained else ", never taught to explain this task"
+            print(f"    The model writes{taught}: {plain(said[name].text)}")
+    if record["rationale"]:
+        print(f"The model writes: {plain(record['rationale'])}")
     print(f"memescope explain: {files} in {folder}", file=sys.stderr)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from random import Random
 from typing import Any
@@ -30,6 +30,7 @@ from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme
 from memescope.models.memelens.prompting import EXPLANATION, LABEL, Manner, manner_of, read_reply, template
 from memescope.models.memelens.wording import NO, YES, draw
+from memescope.models.reasons import Explanation
 from memescope.models.vlm.model import VlmModel
 from memescope.models.vlm.rows import Ask, Instruction, Turn
 from memescope.taxonomy import load_taxonomy
@@ -37,15 +38,6 @@ from memescope.taxonomy import load_taxonomy
 PARTS = 4
 ROOM = 24
 """Tokens kept for the label behind an explanation."""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a model writes for a task. `trained` is False where it never learnt explanations of this task."""
-
-    task: str
-    text: str
-    trained: bool
 
 
 class MemeLens(VlmModel):
@@ -194,9 +186,14 @@ class MemeLens(VlmModel):
             found[i][j] = replace(found[i][j], lead=f"{before}\n{LABEL}")
         return found
 
-    def tables(self, memes: Sequence[Meme], seen: Sequence[Sight | None] | None = None) -> list[dict[str, Tensor]]:
+    def tables(
+        self,
+        memes: Sequence[Meme],
+        seen: Sequence[Sight | None] | None = None,
+        hidden: Sequence[Tensor | None] | None = None,
+    ) -> list[dict[str, Tensor]]:
         """Calibrated probabilities by task; those of a coarse task are sums of its graded form's."""
-        found = super().tables(memes, seen)
+        found = super().tables(memes, seen, hidden)
         taxonomy = load_taxonomy()
         for tables in found:
             for coarse, graded in self.derived.items():
@@ -220,6 +217,11 @@ class MemeLens(VlmModel):
 
     # what is written
 
+    @property
+    def writes(self) -> bool:
+        """Whether any task has explanations."""
+        return bool(self.manner.explained)
+
     def generate(self, memes: Sequence[Meme]) -> list[str]:
         """The explanation of each meme's own answer to the first task that has explanations; empty for stage I."""
         tasks = [task for task in self.config.tasks or () if task in self.manner.explained]
@@ -236,16 +238,18 @@ class MemeLens(VlmModel):
         """What the model writes for its own answer to a task, and whether it ever learnt to.
 
         Free text: it says what was learnt from a teacher's explanations and is not measured evidence (`explain`).
+        Of a task that is added up from a graded form, the graded answer is explained.
         """
-        if task not in (self.config.tasks or ()):
+        asked = self.derived.get(task, task)
+        if asked not in (self.config.tasks or ()):
             raise UsageError(f"{self.name} is not asked {task!r}; it is asked {', '.join(self.config.tasks or ())}")
-        with self.asked_for((task,)):
-            answers = [reading.answers[task].label for reading in self.answer(memes)]
-        asks = [self._ask(meme, task, label) for meme, label in zip(memes, answers, strict=True)]
+        with self.asked_for((asked,)):
+            answers = [reading.answers[asked].label for reading in self.answer(memes)]
+        asks = [self._ask(meme, asked, label) for meme, label in zip(memes, answers, strict=True)]
         texts = []
         for said, ask in zip(self.write(memes, asks), asks, strict=True):
             texts.append(said if ask.lead else read_reply(said, {})[1] or said.partition(LABEL)[0].strip())
-        return [Explanation(task, text, task in self.manner.explained) for text in texts]
+        return [Explanation(task, text, asked in self.manner.explained) for text in texts]
 
     def _ask(self, meme: Meme, task: str, label: str | list[str] | None) -> Ask:
         """`label`, where it is given and comes first, is what the explanation is then of."""

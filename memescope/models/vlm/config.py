@@ -24,6 +24,7 @@ class VlmConfig(PreTrainedConfig):
     max_rationale      tokens written or learnt of a rationale
     length             how label scores are summed ("sum" | "mean"; `models.scoring`)
     calibration, abstain   task -> {"temperature", "bias"}; task -> least confidence (null: always abstains)
+    writes             whether it was taught to write reasons
     precision          what answers are computed in: float32, or bfloat16 (autocast)
     card               what the model card says of each task
     """
@@ -46,6 +47,7 @@ class VlmConfig(PreTrainedConfig):
     length: str = "sum"
     calibration: dict | None = None
     abstain: dict | None = None
+    writes: bool = False
     precision: str = "float32"
     card: dict | None = None
 

@@ -22,7 +22,6 @@ from memescope.explanation import Effects, explain_words, log_odds, says, single
 from memescope.explanation.regions import rectangles
 from memescope.explanation.words import Word
 from memescope.meme import Evidence, Meme, Region
-from memescope.models import scoring
 from memescope.perception.pictures import open_picture
 from memescope.taxonomy.tasks import load_taxonomy
 
@@ -85,19 +84,8 @@ class _Scene:
 
     def _ask(self, memes: Sequence[Meme], hidden: Sequence[Tensor] | None) -> list[dict[str, np.ndarray]]:
         seen = [None if meme.image is None else self.sight for meme in memes]
-        calibration = self.model.config.calibration or {}
-        taxonomy = load_taxonomy()
-        return [
-            {
-                task: scoring.probabilities(
-                    its[None].double(), taxonomy[task].kind == "multilabel", calibration.get(task)
-                )[0]
-                .cpu()
-                .numpy()
-                for task, its in scores.items()
-            }
-            for scores in self.model.score(memes, seen=seen, hidden=hidden)
-        ]
+        found = self.model.tables(memes, seen=seen, hidden=hidden)
+        return [{task: table.cpu().numpy() for task, table in tables.items()} for tables in found]
 
 
 def _evidence(scene: _Scene, task: str) -> Evidence:

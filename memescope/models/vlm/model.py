@@ -206,6 +206,11 @@ class VlmModel(PreTrainedModel):
         """What it was trained on, by task."""
         return self.config.card or {}
 
+    @property
+    def writes(self) -> bool:
+        """Whether it was taught to write reasons."""
+        return bool(self.config.writes)
+
     def answer(self, memes: Sequence[Meme], rationale: bool = False) -> list[Reading]:
         """One Reading a meme, in order; with `rationale` also the reasons it writes. Any batch or order gives the same.
 
@@ -221,11 +226,17 @@ class VlmModel(PreTrainedModel):
                 reading.rationale = text or None
         return readings
 
-    def tables(self, memes: Sequence[Meme], seen: Sequence[Sight | None] | None = None) -> list[dict[str, Tensor]]:
-        """Calibrated probabilities (k,) by task, of each meme. `seen`: sights in place of its pictures'."""
+    def tables(
+        self,
+        memes: Sequence[Meme],
+        seen: Sequence[Sight | None] | None = None,
+        hidden: Sequence[Tensor | None] | None = None,
+    ) -> list[dict[str, Tensor]]:
+        """Calibrated probabilities (k,) by task, of each meme. `seen`: sights in place of its pictures'; `hidden`: see
+        `score`."""
         calibration = self.config.calibration or {}
         found: list[dict[str, Tensor]] = []
-        for scores in self.score(memes, seen=seen):
+        for scores in self.score(memes, seen=seen, hidden=hidden):
             found.append({})
             for task, its in scores.items():
                 several = self._question(task).multilabel
