@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from memescope.errors import UsageError
-from memescope.meme import Meme
-from memescope.models import load
+from memescope.explanation.heat import painted
+from memescope.meme import Meme, Region
+from memescope.models import heat, load
 from memescope.models.mmorient import Making, MakingSettings, MmOrientConfig, create, deviations
 from memescope.models.mmorient.config import GRAPHS
 from memescope.models.mmorient.diagnosis import collapsed, relative_entropy
@@ -25,6 +27,7 @@ from memescope.models.mmorient.relations import thresholds_of
 from memescope.models.mmorient.support import CHOICES, choose_support
 from memescope.training import train
 from memescope.training.table import load_table
+from memescope.verbs.faithfulness import measured
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes" / "mmorient" / "memotion-c-offline.yaml"
@@ -171,6 +174,30 @@ def test_explain_measures_and_inside_draws(run: Any, memes: list[Meme], root: Pa
     written = write_inside(model, meme, tmp_path, [root / "memotion7k"])
     assert written == ["inside.json", "attention.png", "relations.png"]
     assert all((tmp_path / name).stat().st_size > 500 for name in written)
+
+
+def test_attention_is_heat_that_deletion_and_insertion_check(run: Any, memes: list[Meme]) -> None:
+    model: Any = load(run.folder)
+    meme = replace(memes[0], text=f"{memes[0].text} SHOUTED")
+    view = heat(model, meme, "sentiment", "attention")
+    assert view.text == model.making.cleaned(meme)
+    assert [span.text for span in view.words] == view.text.split()
+    assert [span.weight for span in view.words] == pytest.approx([s.weight for s in attention(model, meme).spans])
+    # the boxes tile the picture: the shares, spread over them, add up to all of the attention
+    assert view.places.sum() == pytest.approx(1, abs=1e-3)
+    found = dict(measured(model, meme, "sentiment", 0))
+    assert set(found) == {f"{way}, {what}" for way in ("occlusion", "attention") for what in ("words", "7 x 7 cells")}
+    assert all(0 <= one.deletion <= 1 and 0 <= one.insertion <= 1 for one in found.values())
+    with pytest.raises(UsageError, match="no view 'gradcam'"):
+        heat(model, meme, "sentiment", "gradcam")
+
+
+def test_regions_are_painted_evenly_and_added_where_they_overlap() -> None:
+    found = painted([Region(0, 0, 0.5, 0.5, 1.0), Region(0.25, 0, 0.5, 1, 2.0)], 4)
+    # the first has weight 4 for each unit of area, the second 4: a cell is a sixteenth of the picture
+    assert found[0].tolist() == pytest.approx([4 / 16, 8 / 16, 4 / 16, 0])
+    assert found[3].tolist() == pytest.approx([0, 4 / 16, 4 / 16, 0])
+    assert painted([Region(0.1, 0.1, 0, 0.5, 1.0)], 4).sum() == 0
 
 
 def test_a_support_meme_is_its_own_nearest_relation(run: Any, root: Path) -> None:

@@ -5,13 +5,14 @@ Unlike evidence it is not measured by taking parts out; `faithfulness` tells whe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memescope.explanation.draw import FOR, INK, MARGIN, PAPER, ROW, SIDE, label, wrapped, write
-from memescope.meme import Span
+from memescope.meme import Region, Span
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,12 +23,26 @@ WORDS = 340
 @dataclass(slots=True)
 class Heat:
     """`words`: every word of the text with its weight; `places`: weights (h, w) over the picture, row by row from the
-    top left, or None. Weights are not negative; only their order and their shares mean something. `picture` is the
-    meme's picture as the model looks at it (say without its caption), None where that is the picture itself."""
+    top left, or None. Weights are not negative; only their order and their shares mean something. `picture` and `text`
+    are the meme's as the model takes them (say without its caption, in small letters), None where they are its own."""
 
     words: list[Span] = field(default_factory=list)
     places: np.ndarray | None = None
     picture: Any = None
+    text: str | None = None
+
+
+def painted(regions: Sequence[Region], side: int = 28) -> np.ndarray:
+    """Weights (side, side) over the picture: each region's spread evenly over it, added where regions overlap."""
+    edges = np.arange(side + 1) / side
+    found = np.zeros((side, side))
+    for one in regions:
+        across = np.minimum(edges[1:], one.x + one.width) - np.maximum(edges[:-1], one.x)
+        down = np.minimum(edges[1:], one.y + one.height) - np.maximum(edges[:-1], one.y)
+        if one.width > 0 and one.height > 0:
+            share = one.weight / (one.width * one.height)
+            found += share * np.outer(np.clip(down, 0, None), np.clip(across, 0, None))
+    return found
 
 
 def draw_heat(pixels: np.ndarray | None, title: str, heat: Heat, method: str) -> Image.Image:

@@ -23,6 +23,7 @@ FAMILIES = {
 """Family -> the function that loads a folder of it, imported when it is asked for."""
 HEATS = {
     "mamba": ("memescope.models.mamba.heat:heat_map", ("gradcam", "hidden-attention")),
+    "mmorient": ("memescope.models.mmorient.inside:heat_map", ("attention",)),
 }
 """Family -> what draws its inside views, `(model, meme, task, method) -> explanation.heat.Heat`, and their methods."""
 SERVED = {"openai:": "memescope.remote:open_remote"}

@@ -13,6 +13,7 @@ import numpy as np
 
 from memescope.errors import UsageError
 from memescope.explanation.faithfulness import GRID, Curves, cell_versions, curves, resampled, word_versions
+from memescope.explanation.heat import Heat, painted
 from memescope.meme import Meme
 from memescope.models import HEATS, Model, heat
 
@@ -65,30 +66,29 @@ def measured(model: Model, meme: Meme, task: str, seed: int) -> Iterator[tuple[s
     def probability(memes: list[Meme]) -> np.ndarray:
         return np.array([reading.answers[task].probabilities[label] for reading in model.answer(memes)])
 
-    spans = model.explain(replace(meme, image=None), [task])[task].spans if meme.text.strip() else []
+    def of_heat(method: str, view: Heat) -> Iterator[tuple[str, Curves]]:
+        shown = replace(meme, text=view.text or meme.text, image=view.picture or meme.image)
+        if len(view.words) > 1:
+            weights = [span.weight for span in view.words]
+            yield (
+                f"{method}, words",
+                curves(lambda m: probability(word_versions(shown, view.words, m)), weights, seed=seed),
+            )
+        if view.places is not None:
+            cells = resampled(view.places, GRID)
+            name = f"{method}, {GRID} x {GRID} cells"
+            yield name, curves(lambda m: probability(cell_versions(shown, m)), cells, seed=seed)
 
-    def of_words(kept: np.ndarray) -> np.ndarray:
-        return probability(word_versions(meme, spans, kept))
-
-    if len(spans) > 1:
-        yield "occlusion, words", curves(of_words, [span.weight for span in spans], seed=seed)
+    evidence = model.explain(meme, [task])[task]
+    places = None if meme.image is None else painted(evidence.regions)
+    yield from of_heat("occlusion", Heat(evidence.spans, places))
     family = getattr(getattr(model, "config", None), "family", "")
     for method in HEATS.get(family, ("", ()))[1]:
         try:
             view = heat(model, meme, task, method)
         except UsageError:  # this model lacks the part that the method looks at
             continue
-        if len(view.words) > 1:
-            spans = view.words
-            yield f"{method}, words", curves(of_words, [span.weight for span in spans], seed=seed)
-        if view.places is not None:
-            shown = replace(meme, image=view.picture or meme.image)
-
-            def of_cells(kept: np.ndarray, shown: Meme = shown) -> np.ndarray:
-                return probability(cell_versions(shown, kept))
-
-            weights = resampled(view.places, GRID)
-            yield f"{method}, {GRID} x {GRID} cells", curves(of_cells, weights, seed=seed)
+        yield from of_heat(method, view)
 
 
 def _summary(some: Sequence[Curves]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import torch
 from torch.nn.functional import normalize
 
 from memescope.errors import UsageError
+from memescope.explanation.heat import Heat, painted
 from memescope.explanation.words import pieces
 from memescope.meme import Evidence, Meme, Region, Span
 from memescope.models.mmorient.cmrl import edges_of
@@ -54,16 +55,36 @@ def attention(model: MmOrient, meme: Meme) -> Evidence:
     A span's or region's `weight` is its share of the attention, between 0 and 1. Words past the last token that is read
     have 0. `UsageError` for a model without level 1.
     """
-    if model.hima is None or model.hima.text.one is None or model.hima.image.one is None:
-        raise UsageError(f"{model.name} has no attention to words and regions: it is a baseline or an ablation")
-    memes = model.making([meme]).to(model.dtype)
-    text = model.making.cleaned(meme)
-    words = model.hima.text.one.weights(memes.words, memes.word_mask)[0].double().numpy()
-    regions = model.hima.image.one.weights(memes.regions, memes.region_mask)[0].double().numpy()
+    text, words, regions = _shares(model, meme)
     spans = _spans(text, words, model.making.offsets(text)) if text.strip() else []
     entropies = [f"{name} {_entropy(shares):.2f}" for name, shares in (("words", words), ("regions", regions))]
     says = f"Entropy of attention as a share of the most it could be: {', '.join(entropies)} (1: even, a mean)."
     return Evidence(spans, _regions(regions, model.making.boxes(meme)), says)
+
+
+@torch.no_grad()
+def heat_map(model: MmOrient, meme: Meme, task: str, method: str) -> Heat:
+    """Level 1's shares over every word and place. They are one for all tasks; `method` is "attention"."""
+    text, words, regions = _shares(model, meme)
+    spans = _spans(text, words, model.making.offsets(text)) if text.strip() else []
+    if meme.image is None:
+        return Heat(spans, text=text)
+    boxes = model.making.boxes(meme).tolist()
+    looked = [
+        Region(left, top, right - left, bottom - top, float(share))
+        for (left, top, right, bottom), share in zip(boxes, regions, strict=False)
+    ]
+    return Heat(spans, painted(looked), text=text)
+
+
+def _shares(model: MmOrient, meme: Meme) -> tuple[str, np.ndarray, np.ndarray]:
+    """The text as it is read, and the attention to its tokens (t,) and to the regions (r,)."""
+    if model.hima is None or model.hima.text.one is None or model.hima.image.one is None:
+        raise UsageError(f"{model.name} has no attention to words and regions: it is a baseline or an ablation")
+    memes = model.making([meme]).to(model.dtype)
+    words = model.hima.text.one.weights(memes.words, memes.word_mask)[0].double().numpy()
+    regions = model.hima.image.one.weights(memes.regions, memes.region_mask)[0].double().numpy()
+    return model.making.cleaned(meme), words, regions
 
 
 def _spans(text: str, shares: np.ndarray, offsets: np.ndarray) -> list[Span]:
