@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memescope.cli import run
+from memescope.errors import UsageError
 from memescope.explanation import (
     Effects,
     explain_regions,
@@ -26,6 +28,7 @@ from memescope.explanation import (
     strongest,
     without,
 )
+from memescope.explanation.occlusion import check_tasks, explain_scene
 from memescope.explanation.regions import heat, rectangles
 from memescope.explanation.says import place
 from memescope.explanation.words import MAX_UNITS, Word, pieces
@@ -279,6 +282,52 @@ def meme(tmp_path: Path) -> Path:
     path = tmp_path / "cat meme.png"
     Image.new("RGB", (64, 48), (90, 120, 30)).save(path)
     return path
+
+
+class _Sum:
+    """Log-odds of the first label: 2 for "vile", 1 for the left upper cell of 3 x 3, -1 without the picture."""
+
+    text, cells = "vile old rats", 3
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def _tables(self, odds: float) -> dict[str, np.ndarray]:
+        p = 1 / (1 + np.exp(-odds))
+        return {"hateful": np.array([p, 1 - p]), "other": np.array([0.5, 0.5])}
+
+    def reading(self, texts: list[str]) -> list[dict[str, np.ndarray]]:
+        self.asked.update(texts)
+        return [self._tables(1 + 2 * ("vile" in text)) for text in texts]
+
+    def hiding(self, masks: np.ndarray) -> list[dict[str, np.ndarray]]:
+        self.asked.update(mask.tobytes().hex() for mask in masks)
+        return [self._tables(2 + (not mask[0, 0])) for mask in masks]
+
+    def blind(self) -> dict[str, np.ndarray]:
+        return self._tables(-1)
+
+
+def test_occlusion_measures_words_cells_and_each_version_once_for_all_tasks() -> None:
+    scene = _Sum()
+    found = explain_scene(scene, {"hateful": ["hateful", "fine"], "other": ["yes", "no"]})
+    assert [(span.text, round(span.weight, 6)) for span in found["hateful"].spans] == [
+        ("vile", 2),
+        ("old", 0),
+        ("rats", 0),
+    ]
+    [region] = found["hateful"].regions
+    assert (region.x, region.y, region.width, region.height) == (0, 0, 1 / 3, 1 / 3)
+    assert region.weight == pytest.approx(1)
+    # 1 / (1 + e^-x): .95 at 3, .73 at 1, .88 at 2
+    assert found["hateful"].says == (
+        "Rests on the word “vile” (without it P(hateful) falls from .95 to .73) and on the upper left of the picture "
+        "(without it P(hateful) falls from .95 to .88)."
+    )
+    assert found["other"].regions == []
+    assert set(scene.asked.values()) == {1}
+    with pytest.raises(UsageError, match="does not answer funny; it answers hateful"):
+        check_tasks("a model", ["funny", "hateful"], ["hateful"])
 
 
 def test_explain_leaves_json_and_a_drawing_for_each_task(

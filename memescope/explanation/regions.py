@@ -8,7 +8,7 @@ Shape letters: `g` grid places along one side, `d` width, `m` masks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -34,29 +34,44 @@ def pooled_without(grid: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def explain_regions(
     grid: np.ndarray, score: Callable[[np.ndarray], np.ndarray], count: int = 3, least: float = 0.05
 ) -> tuple[np.ndarray, list[Region]]:
-    """A weight for each place, float64 (g, g), and the few rectangles that speak most for the answer, strongest first.
+    """`strong_regions` of a grid (g, g, d) whose pooled vector is the mean of its places.
 
-    `score` gives the log-odds of the answer, shape (m,), for pooled vectors (m, d). A place's weight is the log-odds
-    lost when it alone is taken out; a rectangle's weight is measured again with all its places taken out. Rectangles
-    that then lose less than `least` are left out.
+    `score` gives the log-odds of the answer, shape (m,), for pooled vectors (m, d).
     """
     g = grid.shape[0]
-    whole = np.zeros((1, g, g), bool)
-    scores = np.asarray(score(pooled_without(grid, np.concatenate([whole, single_places(g)]))), np.float64)
-    weights = (scores[0] - scores[1:]).reshape(g, g)
+    whole = float(score(pooled_without(grid, np.zeros((1, g, g), bool)))[0])
+    return strong_regions(g, lambda masks: whole - score(pooled_without(grid, masks)), count, least)
+
+
+def strong_regions(
+    g: int, lost: Callable[[np.ndarray], np.ndarray], count: int = 3, least: float = 0.05
+) -> tuple[np.ndarray, list[Region]]:
+    """A weight for each place, float64 (g, g), and the few rectangles that speak most for the answer, strongest first.
+
+    `lost` gives the log-odds, shape (m,), that the answer loses without the places of each mask, bool (m, g, g). A
+    place's weight is what is lost when it alone is taken out; a rectangle's weight is measured again with all its
+    places taken out. Rectangles that then lose less than `least` are left out.
+    """
+    weights = np.asarray(lost(single_places(g)), np.float64).reshape(g, g)
     boxes = rectangles(weights, count)
     if not boxes:
         return weights, []
-    masks = np.zeros((len(boxes), g, g), bool)
-    for mask, (top, left, bottom, right) in zip(masks, boxes, strict=True):
-        mask[top:bottom, left:right] = True
-    lost = scores[0] - np.asarray(score(pooled_without(grid, masks)), np.float64)
+    shapes = [(left / g, top / g, (right - left) / g, (bottom - top) / g) for top, left, bottom, right in boxes]
+    masks = np.stack([mask_of([Region(*shape, 0.0)], g) for shape in shapes])
     found = [
-        Region(left / g, top / g, (right - left) / g, (bottom - top) / g, float(weight))
-        for (top, left, bottom, right), weight in zip(boxes, lost, strict=True)
-        if weight >= least
+        Region(*shape, float(weight)) for shape, weight in zip(shapes, lost(masks), strict=True) if weight >= least
     ]
     return weights, sorted(found, key=lambda region: -region.weight)
+
+
+def mask_of(regions: Sequence[Region], g: int) -> np.ndarray:
+    """The places that some regions cover: bool (g, g)."""
+    mask = np.zeros((g, g), bool)
+    for region in regions:
+        rows = slice(round(region.y * g), round((region.y + region.height) * g))
+        columns = slice(round(region.x * g), round((region.x + region.width) * g))
+        mask[rows, columns] = True
+    return mask
 
 
 def rectangles(weights: np.ndarray, count: int = 3, share: float = 0.5) -> list[tuple[int, int, int, int]]:

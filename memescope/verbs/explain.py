@@ -32,7 +32,10 @@ def explain(
     task: Annotated[list[str] | None, typer.Option(help="Explain this task; repeat for several. Default: all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: IMAGE's name + -explained.")] = None,
     method: Annotated[
-        str, typer.Option(help="occlusion, or an inside view: gradcam, hidden-attention (family mamba), attention (mmorient).")
+        str,
+        typer.Option(
+            help="occlusion, or an inside view: gradcam, hidden-attention (family mamba), attention (mmorient)."
+        ),
     ] = "occlusion",
     check: Annotated[
         int, typer.Option(help="IMAGE is a prepared set: how far so many of its test memes bear the methods out.")

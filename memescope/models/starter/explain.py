@@ -26,6 +26,7 @@ from memescope.explanation import (
     strongest,
     without,
 )
+from memescope.explanation.regions import mask_of
 from memescope.explanation.words import Word, pieces
 from memescope.meme import Evidence, Meme, Region, Span
 from memescope.models.starter import ngrams
@@ -180,7 +181,7 @@ def _evidence(scene: _Scene, head: TaskHead, label: int, spans: list[Span], rest
     if scene.grid is not None:
         regions = explain_regions(scene.grid, lambda vectors: log_odds(probability(text, vectors)))[1]
         if regions:
-            left = pooled_without(scene.grid, _mask(regions, scene.grid.shape[0]))
+            left = pooled_without(scene.grid, mask_of(regions, scene.grid.shape[0])[None])
             without_regions = float(probability(text, left)[0])
     effects = Effects(
         probability=float(probability(text, picture)[0]),
@@ -192,12 +193,3 @@ def _evidence(scene: _Scene, head: TaskHead, label: int, spans: list[Span], rest
         without_picture=float(probability(text, None)[0]) if picture is not None else None,
     )
     return Evidence(spans, regions, says(head.labels[label], effects))
-
-
-def _mask(regions: Sequence[Region], g: int) -> np.ndarray:
-    mask = np.zeros((1, g, g), bool)
-    for region in regions:
-        rows = slice(round(region.y * g), round((region.y + region.height) * g))
-        columns = slice(round(region.x * g), round((region.x + region.width) * g))
-        mask[0, rows, columns] = True
-    return mask
