@@ -16,7 +16,7 @@ from typing import Any
 from memescope.curation import plots
 from memescope.curation.agreement import Agreement, label_agreement, vote_agreement
 from memescope.curation.answers import shown
-from memescope.curation.collection import Collection, Opened, collect, silent
+from memescope.curation.collection import Collection, collect, silent
 from memescope.curation.conflicts import Conflict, PairRate, find_conflicts, pair_rates, record
 from memescope.curation.cooccurrence import Together, together
 from memescope.curation.grouping import Grouping, group
@@ -159,11 +159,6 @@ def page(atlas: Atlas, pictures: Sequence[str] = ()) -> str:
         _picture(pictures, "cooccurrence.png"),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _problems(opened: Opened) -> str:
-    """Missing pictures are told by the column of pictures."""
-    return ", ".join(f"{n} {kind}" for kind, n in opened.problems.items() if kind != "missing-picture") or "none"
 
 
 def _pair_table(pairs: Iterable[PairRate]) -> str:

@@ -107,8 +107,7 @@ def page(found: Audit, told: Mapping[str, Any], memes: Sequence[Meme], rationale
                 row.label,
                 ", ".join(row.flags),
                 _why(row),
-                texts[row.id][:_EXCERPT],
-                rationales[row.id].rationale[:_EXCERPT],
+                *_excerpts(row.id, texts, rationales),
             ]
             for row in worst
         ]

@@ -11,7 +11,6 @@ import re
 from functools import cache
 
 from memescope.meme import Label
-from memescope.taxonomy import load_taxonomy
 from memescope.taxonomy.tasks import Task
 
 _GRADES = frozenset({
@@ -71,8 +70,3 @@ def _pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
     forms = [f"{_PREFIX}{re.escape(word)}{_SUFFIX}" for word in words]
     forms += [re.escape(form) for word in words for form in _FORMS.get(word, ())]
     return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(forms, key=len, reverse=True))})(?!\w)", re.IGNORECASE)
-
-
-def task_of(name: str) -> Task:
-    """The task of this name; `UsageError` with the names there are for another."""
-    return load_taxonomy()[name]

@@ -45,11 +45,6 @@ class Spec:
     card: dict[str, dict[str, Any]]
 
 
-def is_remote(name: str) -> bool:
-    """Whether a model's name is that of a server."""
-    return name.startswith(PREFIX)
-
-
 def with_access(name: str, allow: str | None, key: str | None) -> str:
     """The name with what a command's `--allow-remote` and `--key-env` say; unchanged where they say nothing."""
     url, _, rest = name.partition("#")

@@ -44,8 +44,3 @@ class TinyVlmConfig(PreTrainedConfig):
             raise UsageError(f"visual_side {self.visual_side}: expected 1 to 7 places along each side of the picture")
         self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
         super().__post_init__(**kwargs)
-
-    @property
-    def visual_count(self) -> int:
-        """Tokens of a picture."""
-        return self.visual_side**2
