@@ -194,6 +194,34 @@ def test_paper_ablations_run_to_their_end_on_tiny_checkpoints(
     )
 
 
+def test_reasons_are_written_by_the_weights_that_learnt_to_write_them(
+    hub: dict[str, str], drawn: Path, tmp_path: Path
+) -> None:
+    path = ROOT / "recipes" / "mrharm" / "harmc-paper.yaml"
+    fast = [f"stages.{i}.learning_rate=0.01" for i in range(2)]
+    settings = _settings(drawn, tmp_path / "run", hub["t5"], hub["clip"], *fast, "model.max_rationale=16")
+    train(path, *settings, "train.max_steps=30")
+    judge: Any = load(tmp_path / "run")
+    assert judge.reasons == tmp_path / "run" / "reasons"
+    assert judge.writes
+    memes = [Meme(text=tiny.TEXTS[i]) for i in range(4)]
+    # the run of the first stage alone is the same model before it learnt the label
+    one = "stages=[{name: reason, objective: rationale, epochs: 10, learning_rate: 0.01, batch_size: 32, select: loss}]"
+    train(path, *settings, "train.max_steps=30", one, f"out={tmp_path / 'first'}")
+    first: Any = load(tmp_path / "first")
+    assert first.reasons is None
+    first.bfloat16().float()  # as the weights are kept
+    assert judge.generate(memes) == first.generate(memes)
+    assert [reading.rationale for reading in judge.answer(memes, rationale=True)] == judge.generate(memes)
+    # and the reasons go where the model goes
+    judge.save_pretrained(tmp_path / "copy")
+    again: Any = load(tmp_path / "copy")
+    assert again.generate(memes) == judge.generate(memes)
+    judge.reasons = None
+    judge.__dict__.pop("_writer")
+    assert judge.generate(memes) != first.generate(memes)
+
+
 # rows of the offline tables ------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from memescope.meme import Meme, Reading
 from memescope.training.recipe import Part
 from memescope.training.run import Progress
-from memescope.training.staged.recipe import Objective, StagedRecipe
+from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,8 @@ def train_mrharm(recipe: MrHarmRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import read_staged, train_staged
 
     train, val = read_staged(recipe)
-    return train_staged(recipe, MrHarmLearner(recipe), report, train, val)
+    learner = MrHarmLearner(recipe)
+    return train_staged(recipe, learner, report, train, val, begin=learner.begin)
 
 
 class MrHarmLearner:
@@ -96,10 +97,18 @@ class MrHarmLearner:
         self._recipe = recipe
         self._label_stage: Literal["label", "answer"] = "answer" if part.label_loss == "scores" else "label"
         self._lengths: dict[tuple[str, str, str], int] = {}
+        self._loaded: Path | None = None
+        self._reasons: Path | None = None
         processor = self.model.processor
         if processor.vision is not None:
             seen = Seen(processor.vision, config.vision_settings)
             self.model.processor = MrHarmProcessor(processor.tokenizer, config, seen)
+
+    def begin(self, number: int, stage: Stage) -> None:
+        """Before stage `number`: weights that learnt reasons are kept where the stage teaches the label alone."""
+        before = self._recipe.stages[number - 1].objective if number else "label"
+        if stage.objective == "label" and before != "label":
+            self._reasons = self._loaded
 
     def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, Tensor]:
         """The rows of some memes, each with its picture's features."""
@@ -126,14 +135,24 @@ class MrHarmLearner:
         return readings
 
     def save(self, folder: Path) -> None:
-        """The model's folder, whole: configuration, weights, tokenizer."""
+        """The model's folder, whole: configuration, weights, tokenizer; in the run folder what writes reasons, too."""
         self.model.save_pretrained(folder)
+        if self._reasons is not None and folder == self._recipe.out:
+            from safetensors.torch import load_file, save_file
+
+            from memescope.models.mrharm.model import REASONS
+
+            weights = load_file(self._reasons / "model.safetensors")
+            half = {name: value.bfloat16() for name, value in weights.items()}
+            (folder / REASONS).mkdir(exist_ok=True)
+            save_file(half, folder / REASONS / "model.safetensors", metadata={"format": "pt"})
 
     def load(self, folder: Path) -> None:
         """Weights that `save` wrote."""
         from safetensors.torch import load_model
 
         load_model(self.model, str(folder / "model.safetensors"))
+        self._loaded = folder
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Calibration and thresholds into the model's configuration."""

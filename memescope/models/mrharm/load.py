@@ -11,7 +11,7 @@ from memescope.backbones.language import Quiet, load_language_model
 from memescope.errors import UsageError
 from memescope.models.mrharm.config import MrHarmConfig
 from memescope.models.mrharm.decoder import MrHarmDecoder
-from memescope.models.mrharm.model import MrHarm
+from memescope.models.mrharm.model import REASONS, MrHarm
 from memescope.models.mrharm.processor import MrHarmProcessor
 from memescope.models.mrharm.seq2seq import MrHarmSeq2Seq
 from memescope.models.mrharm.vision import VisualSettings, load_visual_encoder
@@ -94,8 +94,11 @@ def load_folder(folder: Path) -> MrHarm:
     with Quiet():
         model = KINDS[config.kind].from_pretrained(folder, config=config)
     model.processor = MrHarmProcessor.from_pretrained(folder, config)
+    written = folder / REASONS / weights.name
+    model.reasons = written.parent if written.is_file() else None
     digest = hashlib.sha256((folder / "config.json").read_bytes())
-    with weights.open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
+    for path in (weights, written) if model.reasons else (weights,):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     model.version = f"{config.name}-{digest.hexdigest()[:12]}"
     return model.eval()

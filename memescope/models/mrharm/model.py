@@ -9,6 +9,8 @@ labels of a task, `q` columns of answers, `m` learned places, `w` words of the v
 
 from __future__ import annotations
 
+import copy
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -35,6 +37,9 @@ from memescope.objectives.generation import token_cross_entropy
 from memescope.objectives.label import label_loss
 
 FINAL = "final"
+REASONS = "reasons"
+"""Folder in that of a model that learnt reasons first and labels after: its weights as they were in between
+(bfloat16)."""
 LORA = {"r": 16, "alpha": 32, "dropout": 0.05}
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -54,6 +59,8 @@ class MrHarm(PreTrainedModel, ABC):
 
     processor: MrHarmProcessor
     version: str = "mrharm-unsaved"
+    reasons: Path | None = None
+    """The folder of the weights that write reasons; None: the model's own do."""
 
     def __init__(self, config: MrHarmConfig, lm: Any = None) -> None:
         """`lm` is a loaded language model; without one its weights are random, to be loaded over."""
@@ -213,18 +220,37 @@ class MrHarm(PreTrainedModel, ABC):
                 found = scoring.answers(question, tables[question.task], least)
                 for row, answer in zip(rows, found, strict=True):
                     readings[row].answers[question.task] = answer
-            if rationale:
-                for row, text in zip(rows, self._reasons(prefix), strict=True):
-                    readings[row].rationale = text
+        if rationale:
+            for reading, text in zip(readings, self.generate(memes), strict=True):
+                reading.rationale = text
         return readings
 
     def generate(self, memes: Sequence[Meme]) -> list[str]:
         """The rationale of each meme, written greedily, at most `max_rationale` tokens."""
         texts = [""] * len(memes)
-        for rows, prefix in self._prefixes(memes):
-            for row, text in zip(rows, self._reasons(prefix), strict=True):
+        for rows, prefix in self.writer._prefixes(memes):
+            for row, text in zip(rows, self.writer._reasons(prefix), strict=True):
                 texts[row] = text
         return texts
+
+    @property
+    def writer(self) -> MrHarm:
+        """The model that writes the reasons: this one, or itself as it was before it learnt to judge (`REASONS`).
+
+        Learning to write the label unlearns to write reasons: after three epochs the label is all that is written.
+        """
+        if self.reasons is None:
+            return self
+        if "_writer" not in self.__dict__:
+            with Quiet():
+                made: Any = type(self).from_pretrained(
+                    self.reasons, config=copy.deepcopy(self.config), dtype=self.dtype
+                )
+            made = made.to(self.device).eval()
+            made.processor = self.processor
+            self.__dict__["_writer"] = made
+        found: MrHarm = self.__dict__["_writer"]
+        return found
 
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
         """Words, picture regions and one sentence for each task asked. `UsageError` for one it does not answer."""
@@ -273,3 +299,6 @@ class MrHarm(PreTrainedModel, ABC):
         with Quiet():
             super().save_pretrained(save_directory, *args, **kwargs)
         self.processor.save_pretrained(Path(save_directory))
+        copied = Path(save_directory) / REASONS
+        if self.reasons is not None and self.reasons.resolve() != copied.resolve():
+            shutil.copytree(self.reasons, copied, dirs_exist_ok=True)
