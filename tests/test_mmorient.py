@@ -26,6 +26,7 @@ from memescope.models.mmorient.inside import attention, relations, write_inside
 from memescope.models.mmorient.relations import thresholds_of
 from memescope.models.mmorient.support import CHOICES, choose_support
 from memescope.training import train
+from memescope.training.recipe import load_recipe
 from memescope.training.table import load_table
 from memescope.verbs.faithfulness import measured
 
@@ -121,6 +122,21 @@ def test_a_run_tells_its_graphs_its_attention_and_where_it_leaves_the_paper(run:
     config = json.loads((run.folder / "config.json").read_text())
     assert len(config["support_memes"]) == config["support_size"] == 12
     assert set(config["support_memes"][0]) == {"source", "id", "labels"}  # no texts of training memes
+
+
+def test_the_selection_split_chooses_a_sparsity(run: Any, root: Path, tmp_path: Path) -> None:
+    found = _train(root, tmp_path / "tuned", "tune=[0.5,0.95]")
+    tried = found.metrics["tuned"]
+    assert set(tried) == {"0.5", "0.95"}
+    # .95 is what the recipe has by itself, so its stage is shared
+    assert tried["0.95"] == pytest.approx(run.metrics["stages"][0]["chosen"]["value"], abs=1e-4)
+    best = max(tried, key=tried.get)
+    assert found.metrics["stages"][0]["chosen"]["value"] == pytest.approx(tried[best], abs=1e-4)
+    kept = load_recipe(tmp_path / "tuned" / "recipe.yaml")
+    assert kept.model.quantiles == {"all": float(best)}  # type: ignore[attr-defined]
+    assert kept.tune == ()  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="tune: there is no graph"):
+        _train(root, tmp_path / "none", "tune=[0.5]", "model.graphs=[]")
 
 
 def test_rows_that_answer_otherwise_share_their_training(run: Any, root: Path, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.training.recipe import Part
 from memescope.training.run import Progress, put
@@ -93,11 +94,16 @@ class AnsweringPart(Part):
 
 
 class MmOrientRecipe(StagedRecipe):
-    """One row of a table of MM-ORIENT models."""
+    """One row of a table of MM-ORIENT models.
+
+    `tune`: sparsities of which the selection split chooses one for all graphs, in place of `model.quantiles`: a model
+    is trained with each, and the best one by the last stage's `select` is kept.
+    """
 
     model: MmOrientPart
     augment: AugmentPart = AugmentPart()
     answering: AnsweringPart = AnsweringPart()
+    tune: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
 
 
 def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
@@ -105,10 +111,34 @@ def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import read_staged, train_staged
 
     train, val = read_staged(recipe)
+    tried: dict[str, Any] = {}
+    if recipe.tune:
+        recipe, tried["tuned"] = tuned(recipe, train, val, report)
     learner = MmOrientLearner(recipe, train, val, report)
-    metrics = train_staged(recipe, learner, report, learner.train, val) | learner.diagnosis()
+    metrics = train_staged(recipe, learner, report, learner.train, val) | learner.diagnosis() | tried
     put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     return metrics
+
+
+def tuned(
+    recipe: MmOrientRecipe, train: Sequence[Meme], val: Sequence[Meme], report: Progress
+) -> tuple[MmOrientRecipe, dict[str, float]]:
+    """The recipe with the best of the sparsities to `tune` by, and what the selection split gave each."""
+    from memescope.training.staged.run import run_stages
+    from memescope.training.staged.stage import LOWER
+
+    if recipe.model.variant != "mmorient" or not recipe.model.graphs:
+        raise UsageError("tune: there is no graph whose sparsity could be chosen (model.variant, model.graphs)")
+    found: dict[float, float] = {}
+    recipes = {}
+    for share in recipe.tune:
+        part = recipe.model.model_copy(update={"quantiles": {"all": share}})
+        recipes[share] = recipe.model_copy(update={"model": part, "tune": ()})
+        learner = MmOrientLearner(recipes[share], train, val, report)
+        stages, _ = run_stages(recipes[share], learner, report, learner.train, val)
+        found[share] = stages[-1]["chosen"]["value"]
+    best = (min if recipe.stages[-1].select in LOWER else max)(found, key=found.__getitem__)
+    return recipes[best], {f"{share:g}": round(value, 4) for share, value in found.items()}
 
 
 class MmOrientLearner:
