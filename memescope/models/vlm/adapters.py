@@ -5,7 +5,9 @@ Only the language model gets adapters: pictures are seen with what was pretraine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ def add(vlm: Vlm, lora: Mapping[str, Any]) -> Any:
         task_type="CAUSAL_LM",
         base_model_name_or_path=vlm.name,
     )
-    made = peft.get_peft_model(vlm.model, config)
+    with _quiet():
+        made = peft.get_peft_model(vlm.model, config)
     for part in vlm.new_parts():
         part.requires_grad_(True)
     return made
@@ -57,4 +60,13 @@ def read(vlm: Vlm, folder: Path) -> Any:
     """The adapter that `save` wrote, to be used."""
     import peft
 
-    return peft.PeftModel.from_pretrained(vlm.model, str(folder))
+    with _quiet():
+        return peft.PeftModel.from_pretrained(vlm.model, str(folder))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warning that PEFT asks transformers something by an old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
