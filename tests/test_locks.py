@@ -57,7 +57,8 @@ def test_waiting_ends_when_the_holder_does(tmp_path: Path) -> None:
 def test_a_row_another_process_is_at_is_left_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from memescope.cli import run
     from memescope.curation.synth import synth
-    from memescope.training.table import claim, load_table, missing
+    from memescope.training.table import load_table
+    from memescope.training.table_run import claim, missing
 
     synth(tmp_path / "drawn", 30, 0, languages=["en"], splits=True, sides=(200, 260))
     path = tmp_path / "t.yaml"

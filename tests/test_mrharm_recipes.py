@@ -21,8 +21,10 @@ from memescope.training.recipe import load_recipe  # noqa: E402
 from memescope.training.run import train  # noqa: E402
 from memescope.training.staged.folds import held_out, split_fold  # noqa: E402
 from memescope.training.staged.run import read_staged, stage_keys  # noqa: E402
-from memescope.training.table import load_table, measured, missing, pieces, predictions, result_path  # noqa: E402
+from memescope.training.table import load_table, pieces  # noqa: E402
 from memescope.training.table_errors import row_errors  # noqa: E402
+from memescope.training.table_measured import measured, predictions, result_path  # noqa: E402
+from memescope.training.table_run import missing  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "recipes" / "mrharm").glob("*.yaml"))

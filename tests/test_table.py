@@ -16,7 +16,9 @@ from memescope.evaluation.compact import pack, unpack
 from memescope.evaluation.predictions import MODEL, Row, Said
 from memescope.evaluation.rows import cells
 from memescope.taxonomy import load_taxonomy
-from memescope.training.table import load_table, missing, result_path
+from memescope.training.table import load_table
+from memescope.training.table_measured import result_path
+from memescope.training.table_run import missing
 from memescope.training.table_text import figures_of, markdown
 
 HARMFUL = load_taxonomy()["harmful"]
@@ -225,7 +227,7 @@ def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monk
         f" rationales: {references}, rows: [{{name: one, model: starter}}, {{name: other, model: silent}},"
         " {name: third, model: starter, writes: false}]}"
     )
-    monkeypatch.setattr("memescope.training.table.load", Parrot)
+    monkeypatch.setattr("memescope.training.table_run.load", Parrot)
     options = ["table", str(path), "--root", str(tmp_path), "--results", str(tmp_path / "results")]
     assert cli.run([*options, "--run"]) == 0
     found = figures_of(load_table(str(path)), tmp_path / "results")["rationales"]
@@ -236,3 +238,28 @@ def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monk
     text = markdown(load_table(str(path)), tmp_path / "results")
     assert "## Written rationales (n = " in text
     assert "without synonyms" in text or "with synonyms" in text
+
+
+def test_a_table_may_be_like_another_one(tmp_path: Path) -> None:
+    rows = [{"name": name, "baseline": "tfidf"} for name in ("a", "b", "own")]
+    base = {"name": "base", "title": "t", "data": "x", "tasks": ["harmful"], "figures": ["auroc"], "rows": rows}
+    base |= {"against": "a", "paper": [{"name": "p", "figures": {"auroc": 1}, "source": "s", "comparable": "no"}]}
+    more = {"name": "more", "title": "u", "data": "y", "tasks": ["hateful"], "like": "base", "without": ["own"]}
+    more |= {"rows": [{"name": "mine", "baseline": "majority"}]}
+    for one in (base, more):
+        (tmp_path / f"{one['name']}.yaml").write_text(json.dumps(one))
+    found = load_table("more", tmp_path)
+    assert [row.name for row in found.rows] == ["a", "b", "mine"]
+    assert (found.data, found.tasks, found.figures, found.against, found.paper) == (
+        "y",
+        ("hateful",),
+        ("auroc",),
+        "a",
+        (),
+    )
+    (tmp_path / "more.yaml").write_text(json.dumps(more | {"without": ["c"]}))
+    with pytest.raises(UsageError, match="without: base has no row 'c', only a, b, own"):
+        load_table("more", tmp_path)
+    (tmp_path / "more.yaml").write_text(json.dumps(more | {"like": "nothing"}))
+    with pytest.raises(UsageError, match="no such table; there are: base, more"):
+        load_table("more", tmp_path)

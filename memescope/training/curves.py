@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from memescope.curation import plots
-from memescope.training.table import RESULTS, Table, measured
+from memescope.training.table import Table
+from memescope.training.table_measured import RESULTS, measured
 from memescope.training.table_text import lined
 
 FIGURES = {

@@ -20,7 +20,8 @@ from memescope.evaluation.tables import cell
 from memescope.meme import Meme
 from memescope.rationales.background import background, kinds
 from memescope.taxonomy import load_taxonomy
-from memescope.training.table import RESULTS, Measured, Table, measured, predictions
+from memescope.training.table import Table
+from memescope.training.table_measured import RESULTS, Measured, measured, predictions
 from memescope.training.table_text import lined
 
 ANY = "names any of these"

@@ -9,7 +9,8 @@ from typing import Any
 from memescope.evaluation.rows import Cell, as_json, cells
 from memescope.evaluation.tables import cell, number
 from memescope.taxonomy import load_taxonomy
-from memescope.training.table import RESULTS, Measured, Table, measured, pieces, predictions, result_path
+from memescope.training.table import Table, pieces
+from memescope.training.table_measured import RESULTS, Measured, measured, predictions, result_path
 from memescope.training.table_written import written_markdown, written_of
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from memescope.errors import UsageError
 from memescope.evaluation.generated import TEXT_FIGURES, compare_texts, means
 from memescope.evaluation.tables import cell, number
-from memescope.training.table import Measured, Table
+from memescope.training.table import Table
+from memescope.training.table_measured import Measured
 
 Floats = NDArray[np.float64]
 _STATED = ("accuracy", "macro_f1", "agrees", "none")

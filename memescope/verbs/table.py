@@ -84,7 +84,7 @@ def _run(
 ) -> int:
     """Run what is missing, row by row; how many failed. A row that fails is named, and the next one is run."""
     from memescope.errors import MemescopeError
-    from memescope.training.table import claim, missing, run_row
+    from memescope.training.table_run import claim, missing, run_row
     from memescope.verbs.progress import progress
 
     done = failed = 0
