@@ -294,6 +294,17 @@ def test_exponential(way: str) -> None:
         error = ((kernel.exponential(x).double() - wanted) / wanted).abs().max()
         assert error < (1e-7 if way != "native base" else 1.6e-7)  # that one has no fused multiply-add
         assert kernel.exponential(torch.tensor([-200.0, -1e30, 200.0])).tolist() == [0, 0, float("inf")]
+        assert torch.isposinf(kernel.exponential(torch.linspace(88.73, 89.1, 999))).all()  # e^88.7228 is the largest
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_gate_that_is_shut_gives_nothing(way: str) -> None:
+    """z sigmoid(z) where e^-z just passes the largest float: nought, and no NaN."""
+    one = torch.ones(1, 1, 64)
+    z = torch.linspace(-89.2, -88.6, 64)[None, None]
+    with on(way):
+        y = selective_scan(one, one, -torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1), z=z)
+    assert y.abs().max() < 1e-35
 
 
 def test_nothing_of_all_states_is_kept() -> None:

@@ -53,11 +53,12 @@ INLINE Vec<float> power_of(const float (&base)[6], Vec<float> k, Vec<float> r) {
 #if LANES == 16
   return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)k);
 #else
+  const Lanes<float>::I beyond = (k > all(128.f)) | ((k == all(128.f)) & (p >= all(1.f)));
   Lanes<float>::I bits;
   memcpy(&bits, &p, sizeof bits);
   bits += __builtin_convertvector(k, Lanes<float>::I) << 23;
   memcpy(&p, &bits, sizeof p);
-  p = k > all(128.f) ? all(HUGE_VALF) : p;
+  p = beyond ? all(HUGE_VALF) : p;
   return k < all(-126.f) ? Vec<float>{} : p;
 #endif
 }
