@@ -317,7 +317,7 @@ def test_a_recipe_leaves_a_run_that_loads_with_each_remedy(tmp_path: Path, stage
 
 
 def test_learning_rates_of_a_and_b_and_the_decay_by_epoch() -> None:
-    from memescope.training.mamba import MambaLearner, MambaRecipe
+    from memescope.training.mamba import MambaLearner, MambaRecipe, groups
     from memescope.training.staged.tricks import decayed
 
     content = recipe(Path("x"), Path("y"), rate_a=0.5, rate_b=4, weight_decay=0.1)
@@ -328,7 +328,7 @@ def test_learning_rates_of_a_and_b_and_the_decay_by_epoch() -> None:
     names = {id(p): n for n, p in learner.model.named_parameters()}
     rates = {
         names[id(p)].rpartition(".")[2]: group["lr"]
-        for group in learner.groups(0.01, loaded.stages[0])
+        for group in groups(learner.model, 0.01, loaded.stages[0])
         for p in group["params"]
     }
     assert rates["lora_A"] == pytest.approx(0.005)
@@ -392,15 +392,44 @@ def test_pretraining_leaves_weights_that_other_recipes_take_by_name(tmp_path: Pa
     assert len(set(kept) & set(stored)) == len(kept)
 
 
+@pytest.mark.parametrize("kind", ["mamba", "vmamba", "resnet"])
+def test_pretraining_decays_matrices_and_spares_scans_and_norms(tmp_path: Path, kind: str) -> None:
+    text = {"text": {"width": 64, "layers": 1, "states": 4, "max_tokens": 16}}
+    image = {"image": {"kind": kind, "width": 16, "depths": [1, 1, 1, 1], "size": 64}}
+    content = {
+        "name": "p", "keep": f"tiny-{kind}", "out": str(tmp_path / "p"),
+        "data": {"root": str(canonical(tmp_path)), "sets": ["own"]},
+        "model": {"family": "mamba-pretrain", "objective": "next" if kind == "mamba" else "distil"}
+        | (text if kind == "mamba" else image),
+        "stages": [
+            {"name": "s", "objective": "pretrain", "epochs": 2, "batch_size": 4, "schedule": "constant", "warmup": 0,
+             "learning_rate": 0.001, "weight_decay": 500}
+        ],
+    }  # fmt: skip
+    run = train(content)
+    from safetensors.torch import load_file
+
+    kept = load_file(Path(run.metrics["pretrained"]) / "model.safetensors")
+    spared = {
+        n: p
+        for n, p in kept.items()
+        if n.endswith((".D", ".Ds", "norm.weight", "norm_f.weight", "normalization.weight"))
+    }
+    assert len(spared) > 2
+    # six steps move a 1 by .006 at most; decay would halve it in each
+    assert all((p - 1).abs().max() < 0.01 for p in spared.values())
+    assert all(p.abs().max() > 0.9 for n, p in kept.items() if n.endswith(".A_log"))  # ln 4 at the start
+    matrix = next(p for n, p in kept.items() if n.endswith(("in_proj.weight", "0.convolution.weight")))
+    assert matrix.abs().mean() < 0.01
+
+
 def test_texts_of_held_out_splits_are_not_learnt_from(tmp_path: Path) -> None:
     from memescope.training.mamba_pretrain import PretrainRecipe, read_texts
 
     root = canonical(tmp_path)
     with (root / "own" / "train.jsonl").open("a", encoding="utf-8") as file:
-        file.write(
-            json.dumps({"id": "leak", "image": "train0.png", "text": "A LOVELY  day number test 0", "labels": {}})
-            + "\n"
-        )
+        for text in ("A LOVELY  day number test 0", "\u201cA lovely day,\u201d\nnumber TEST 0!"):
+            file.write(json.dumps({"id": text, "image": "train0.png", "text": text, "labels": {}}) + "\n")
     content = {
         "name": "p", "keep": "p", "out": "p", "data": {"root": str(root), "sets": ["own"]},
         "model": {"family": "mamba-pretrain", "objective": "next", "text": {}},
@@ -410,7 +439,7 @@ def test_texts_of_held_out_splits_are_not_learnt_from(tmp_path: Path) -> None:
     assert isinstance(loaded, PretrainRecipe)
     train_, val = read_texts(loaded)
     assert len(train_) + len(val) == 12
-    assert not any("LOVELY" in meme.text for meme in [*train_, *val])
+    assert not any("test 0" in meme.text.casefold() for meme in [*train_, *val])
 
 
 @pytest.mark.parametrize(

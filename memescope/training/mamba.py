@@ -15,6 +15,7 @@ from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
     from memescope.training.staged.settle import Settled
     from memescope.training.staged.tricks import Tricks
@@ -193,34 +194,40 @@ class MambaLearner:
 
     def tricks(self, stage: Stage) -> Tricks:
         """What a stage's training has beyond the plain one."""
-        from memescope.training.staged.tricks import Tricks
-
         assert isinstance(stage, MambaStage)
-        return Tricks(
-            groups=lambda rate: self.groups(rate, stage),
-            gamma=stage.gamma,
-            average=stage.average,
-            decay=stage.decay,
-            patience=stage.patience,
-        )
+        return tricks(self.model, stage)
 
-    def groups(self, rate: float, stage: MambaStage) -> list[dict[str, Any]]:
-        """Trainable parameters by learning rate and weight decay, which vectors, A and D of scans are spared."""
-        found: dict[tuple[float, float], list[Any]] = {}
-        for name, p in self.model.named_parameters():
-            if not p.requires_grad:
-                continue
-            share = 1.0
-            if name.endswith("lora_A"):
-                share = stage.rate_a
-            elif name.endswith("lora_B"):
-                share = stage.rate_b
-            elif "backbone." in name:
-                share = stage.rate_backbone
-            last = name.rpartition(".")[2]
-            decay = 0.0 if p.ndim < 2 or last in ("A_log", "A_logs", "dt_projs_bias") else stage.weight_decay
-            found.setdefault((rate * share, decay), []).append(p)
-        return [{"params": some, "lr": lr, "weight_decay": decay} for (lr, decay), some in found.items()]
+
+def tricks(model: Module, stage: MambaStage) -> Tricks:
+    """What a stage of fine-tuning or pretraining has beyond the plain one."""
+    from memescope.training.staged.tricks import Tricks
+
+    return Tricks(
+        groups=lambda rate: groups(model, rate, stage),
+        gamma=stage.gamma,
+        average=stage.average,
+        decay=stage.decay,
+        patience=stage.patience,
+    )
+
+
+def groups(model: Module, rate: float, stage: MambaStage) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate and weight decay, which vectors and A and D of scans are spared."""
+    found: dict[tuple[float, float], list[Any]] = {}
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        share = 1.0
+        if name.endswith("lora_A"):
+            share = stage.rate_a
+        elif name.endswith("lora_B"):
+            share = stage.rate_b
+        elif "backbone." in name:
+            share = stage.rate_backbone
+        last = name.rpartition(".")[2]
+        decay = 0.0 if p.ndim < 2 or last in ("A_log", "A_logs", "dt_projs_bias") else stage.weight_decay
+        found.setdefault((rate * share, decay), []).append(p)
+    return [{"params": some, "lr": lr, "weight_decay": decay} for (lr, decay), some in found.items()]
 
 
 def side(part: TextPart | ImagePart | None) -> dict[str, Any] | None:

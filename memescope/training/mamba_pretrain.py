@@ -14,6 +14,7 @@ import hashlib
 import json
 import random
 import time
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -22,7 +23,7 @@ from pydantic import Field, model_validator
 
 from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
-from memescope.training.mamba import ImagePart, MambaStage, TextPart, side
+from memescope.training.mamba import ImagePart, MambaStage, TextPart, side, tricks
 from memescope.training.recipe import Data, Part, Recipe
 from memescope.training.run import Progress, put, write_recipe
 from memescope.training.staged.recipe import Objective, StagedTraining
@@ -30,7 +31,7 @@ from memescope.training.staged.recipe import Objective, StagedTraining
 if TYPE_CHECKING:
     from torch import Tensor
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it when the same recipe would train other weights."""
 
 
@@ -83,7 +84,6 @@ def train_pretrain(recipe: PretrainRecipe, report: Progress) -> dict[str, Any]:
     from memescope.cache import cache_folder, content_key
     from memescope.models.mamba.load import pretrained_folder
     from memescope.training.staged.stage import run_stage
-    from memescope.training.staged.tricks import Tricks
 
     start = time.process_time()
     stage = recipe.stages[0]
@@ -98,8 +98,7 @@ def train_pretrain(recipe: PretrainRecipe, report: Progress) -> dict[str, Any]:
     parts += [recipe.train.seed, recipe.train.max_steps, recipe.train.precision]
     parts += [[meme.text, str(meme.image or "")] for meme in [*train, *val]]
     folder = cache_folder() / "training" / content_key("mamba-pretrain", *parts)[:24]
-    tricks = Tricks(gamma=stage.gamma, average=stage.average, decay=stage.decay, patience=stage.patience)
-    found = run_stage(learner, stage, train, val, recipe.train, folder, report, tricks)
+    found = run_stage(learner, stage, train, val, recipe.train, folder, report, tricks(learner.model, stage))
     kept = pretrained_folder(recipe.keep)
     learner.keep(kept)
     sizes = sum(p.numel() for p in learner.backbone.parameters())
@@ -175,7 +174,9 @@ def _split(memes: list[Meme], data: PretrainData) -> tuple[list[Meme], list[Meme
 
 
 def _words(text: str) -> str:
-    return " ".join(text.casefold().split())
+    """Letters and digits alone: punctuation and line ends differ between copies of one text. Else the text itself."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(filter(str.isalnum, text)) or "".join(text.split())
 
 
 def _digest(content: bytes) -> str:
