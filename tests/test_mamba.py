@@ -182,6 +182,14 @@ def test_freezing_by_depth_leaves_the_later_layers() -> None:
     assert any(n.startswith("picture.backbone.layers.2.") for n in trained)
 
 
+@pytest.mark.parametrize("name", ["TextMamba", "bert", "ImageMamba", "vit"])
+def test_adapters_at_their_defaults_find_their_layers(name: str) -> None:
+    model = made(**SHAPES[name], lora={})
+    trained = {n.rpartition(".")[2] for n, p in model.named_parameters() if p.requires_grad and "backbone" in n}
+    assert trained == {"lora_A", "lora_B"}
+    assert len(table(model, memes(2))) == 2
+
+
 # inside views
 
 
@@ -342,6 +350,18 @@ def test_learning_rates_of_a_and_b_and_the_decay_by_epoch() -> None:
         optimiser.step()
         schedule.step()
     assert found == pytest.approx([1, 1, 0.8, 0.8, 0.64])
+
+
+def test_batches_that_make_one_step_count_as_one(tmp_path: Path) -> None:
+    losses = []
+    for batch, accumulate in ((6, 1), (3, 2)):
+        content = recipe(
+            canonical(tmp_path / str(batch)), tmp_path / f"run{batch}", batch_size=batch, accumulate=accumulate,
+            learning_rate=1e-9, epochs=1,
+        )  # fmt: skip
+        content["data"]["sets"] = ["own"]
+        losses.append([point["loss"] for point in train(content).metrics["stages"][0]["train"]])
+    assert losses[0] == pytest.approx(losses[1], abs=0.01)  # the mean of two batches, not their sum
 
 
 def test_averages_are_the_means_they_say_and_survive_a_checkpoint(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ ADAPTED = {
     "mamba": lora.TEXT_TARGETS,
     "vmamba": lora.IMAGE_TARGETS,
     "bert": ("query", "value"),
-    "vit": ("query", "value"),
+    "vit": ("q_proj", "v_proj"),
 }
 """Layers that get adapters where a recipe names none: the source's, and LoRA's own choice for attention."""
 
@@ -53,6 +53,7 @@ class MambaMemes(PreTrainedModel):
     config: MambaMemesConfig
     config_class = MambaMemesConfig
     base_model_prefix = "towers"
+    accepts_loss_kwargs = False  # losses are means of a batch: the Trainer divides them by the batches of a step
 
     processor: MambaProcessor
     version: str = "mamba-unsaved"
@@ -277,8 +278,7 @@ def layers(backbone: Any, kind: str) -> list[nn.Module]:
         return [backbone.patch_embed, *backbone.layers]
     if kind == "resnet":
         return [backbone.embedder, *backbone.encoder.stages]
-    blocks = backbone.encoder.layer if hasattr(backbone, "encoder") else backbone.layers
-    return [backbone.embeddings, *blocks]
+    return [backbone.embeddings, *(backbone.encoder.layer if kind == "bert" else backbone.layers)]
 
 
 def _two(name: str) -> bool:

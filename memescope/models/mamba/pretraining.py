@@ -30,7 +30,7 @@ class NextToken(nn.Module):
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any) -> ModelOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> ModelOutput:
         """`loss` of ids and labels (b, t), labels `IGNORED` where nothing stands."""
         words = self.backbone.get_input_embeddings().weight
         states = run_mamba(self.backbone, F.embedding(input_ids, words), attention_mask.bool())[:, :-1]
@@ -48,7 +48,7 @@ class Masked(nn.Module):
         width = backbone.config.hidden_size
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any) -> ModelOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> ModelOutput:
         """`loss` of ids and labels (b, t), labels `IGNORED` where nothing was hidden."""
         states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         learned = labels != IGNORED
@@ -79,7 +79,7 @@ class Distil(nn.Module):
         self.tower = tower
         self.told = nn.Linear(tower.width, width)
 
-    def forward(self, pixels: Tensor, labels: Tensor, **_: Any) -> ModelOutput:
+    def forward(self, pixels: Tensor, labels: Tensor) -> ModelOutput:
         """`loss` of pixels uint8 (b, s, s, 3) and the teacher's places (b, v, e), averaged to the student's map.
 
         The mean over places, which is what classifiers read, counts as much as all places together.
