@@ -26,6 +26,7 @@ from memescope.models.mmorient.inside import attention, relations, write_inside
 from memescope.models.mmorient.relations import thresholds_of
 from memescope.models.mmorient.support import CHOICES, choose_support
 from memescope.training import train
+from memescope.training.mmorient_card import leaves
 from memescope.training.recipe import load_recipe
 from memescope.training.table import load_table
 from memescope.verbs.faithfulness import measured
@@ -119,6 +120,8 @@ def test_a_run_tells_its_graphs_its_attention_and_where_it_leaves_the_paper(run:
         "| image-text |",
     ):
         assert part in card, part
+    copied = load_recipe(RECIPE, ["augment.copies=2"])
+    assert "Texts of copies are noised, no paraphrases; the paper's are GPT-3.5's." in leaves(copied, MmOrientConfig())  # type: ignore[arg-type]
     config = json.loads((run.folder / "config.json").read_text())
     assert len(config["support_memes"]) == config["support_size"] == 12
     assert set(config["support_memes"][0]) == {"source", "id", "labels"}  # no texts of training memes
@@ -146,6 +149,23 @@ def test_rows_that_answer_otherwise_share_their_training(run: Any, root: Path, t
     assert model.config.mode == "transductive"  # type: ignore[attr-defined]
     own, its = load(run.folder).state_dict(), model.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(own[name], its[name]) for name in own if not name.startswith("support_"))
+
+
+def test_noise_comes_after_calibration(run: Any, root: Path, tmp_path: Path, memes: list[Meme]) -> None:
+    """The model does not expect the noise: it settles on clean features and answers noised ones."""
+    loud = _train(root, tmp_path, "answering.noise={text: 3.0}")
+    assert loud.metrics["val"] == run.metrics["val"]
+    plain, noised = (load(folder) for folder in (run.folder, tmp_path))
+    assert noised.config.calibration == plain.config.calibration  # type: ignore[attr-defined]
+    said = [model.answer(memes[:1])[0].answers["sentiment"].probabilities for model in (plain, noised)]
+    assert max(abs(said[0][label] - said[1][label]) for label in SENTIMENTS) > 1e-4
+
+
+def test_fewer_tasks_on_the_same_memes_are_another_training(run: Any, root: Path, tmp_path: Path) -> None:
+    alone = _train(root, tmp_path, "data.tasks=[sentiment]")
+    assert load(tmp_path).tasks == ("sentiment",)
+    # one loss of three labels, not two summed
+    assert alone.metrics["stages"][0]["chosen"]["loss"] < run.metrics["stages"][0]["chosen"]["loss"]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +282,7 @@ def test_features_of_a_meme_do_not_depend_on_the_others_and_are_found_again(meme
 
 def test_noise_is_of_one_modality_of_the_asked_strength_and_the_same_each_time(memes: list[Meme]) -> None:
     plain = Making(MakingSettings())
-    loud = plain.with_noise({"text": 2.0})
+    loud = Making(MakingSettings(noise={"text": 2.0}))
     before, after = plain(memes[:4]), loud(memes[:4])
     assert torch.equal(before.regions, after.regions)
     assert torch.equal(before.image, after.image)

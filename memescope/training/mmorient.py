@@ -84,7 +84,8 @@ class AnsweringPart(Part):
     """How the finished model answers. Nothing of it changes what is learnt: rows that differ here share their stages.
 
     `mode`: against a stored support set of `support` training memes chosen by `choice` (`models.mmorient.support`), or
-    `transductive`, as published: every batch by itself. `noise`: see `models.mmorient.making`.
+    `transductive`, as published: every batch by itself. `noise`: see `models.mmorient.making`; calibration does not
+    know of it.
     """
 
     mode: Literal["support", "transductive"] = "support"
@@ -174,6 +175,9 @@ class MmOrientLearner:
         self.tasks = tuple(recipe.data.tasks)
         changed = recipe.augment.model_dump_json() if recipe.augment.copies else ""
         self.version = f"{CODE_VERSION} {' '.join(making.versions.values())}{changed}"
+        if {task for meme in train for task in meme.labels} != set(self.tasks):
+            # the hash of the memes names what they are labelled for, which is not what is learnt then
+            self.version += f" {' '.join(self.tasks)}"
         self._graphs: dict[str, Graph] = {}
         if part.fanout and self.model.cmrl is not None:
             self._graphs = relate(self._held.pooled(self._held.rows(self.train)), thresholds)
@@ -234,9 +238,7 @@ class MmOrientLearner:
         size = self._recipe.stages[-1].batch_size if mode == "transductive" else 512
         found: list[Reading] = []
         for start in range(0, len(memes), size):
-            some = memes[start : start + size]
-            noised = self._finished and any(how.noise.values())
-            found += self.model.read(self._held.noised(some, how.noise) if noised else self._held.of(some), mode)
+            found += self.model.read(self._held.of(memes[start : start + size]), mode)
         return found
 
     def _support(self) -> Features:

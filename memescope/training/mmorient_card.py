@@ -24,7 +24,7 @@ def leaves(recipe: MmOrientRecipe, config: MmOrientConfig) -> list[str]:
     if not recipe.augment.copies:
         found.append("No augmentation; the paper adds five paraphrases of each meme, each with a changed picture.")
     elif recipe.augment.text != "paraphrases":
-        found.append("Texts of copies are {recipe.augment.text}, no paraphrases; the paper's are GPT-3.5's.")
+        found.append(f"Texts of copies are {recipe.augment.text}, no paraphrases; the paper's are GPT-3.5's.")
     if recipe.model.fanout:
         found.append(f"Graphs are those of all training memes, {recipe.model.fanout} neighbours drawn for each meme.")
     found.append("Calibration and thresholds come from the split that chose the checkpoint, not from folds.")

@@ -22,7 +22,6 @@ class Held:
     """Features by meme. Memes are told apart as objects: a training and a test meme may have one id."""
 
     def __init__(self, making: Making, memes: Sequence[Meme], report: Progress) -> None:
-        self._making = making
         self._memes = memes  # kept, so that their identities are not given to other objects
         self._rows = {id(meme): row for row, meme in enumerate(memes)}
         parts = []
@@ -42,7 +41,3 @@ class Held:
     def pooled(self, rows: Sequence[int]) -> dict[str, Any]:
         """The pooled vectors at these rows, "text" (n, p) and "image" (n, q)."""
         return {"text": self.features.text[list(rows)], "image": self.features.image[list(rows)]}
-
-    def noised(self, memes: Sequence[Meme], noise: dict[str, float]) -> Features:
-        """The features of these memes with noise."""
-        return self._making.with_noise(noise)(memes)

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from copy import copy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,12 +107,6 @@ class Making:
                     "would not be the same; fetch that version"
                 )
         return made
-
-    def with_noise(self, noise: Mapping[str, float]) -> Making:
-        """The same encoders, with this noise."""
-        other = copy(self)
-        other.settings = replace(self.settings, noise=dict(noise))
-        return other
 
     def cleaned(self, meme: Meme) -> str:
         """The text as it is read."""
