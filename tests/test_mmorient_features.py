@@ -264,9 +264,9 @@ def test_wrong_copies_are_told(tmp_path: Path) -> None:
         Copying(2)
     with pytest.raises(UsageError, match="pictures same, mmorient or mild, found 'same' and 'wild'"):
         Copying(2, "same", "wild")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"paraphrases need data\.paraphrases"):
+    with pytest.raises(UsageError, match=r"paraphrases need augment\.paraphrases"):
         copies_of([], Copying(1, "paraphrases"))
-    with pytest.raises(UsageError, match=r"paraphrases need data\.paraphrases"):
+    with pytest.raises(UsageError, match=r"paraphrases need augment\.paraphrases"):
         copies_of([], Copying(1, "noised"), rewrites(tmp_path / "p.jsonl", a=list("vwxyz")))
     assert copies_of([Meme(id="a", image=None)], Copying()) == []
 

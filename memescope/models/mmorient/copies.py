@@ -50,7 +50,7 @@ def copies_of(memes: Sequence[Meme], how: Copying, paraphrases: StoredParaphrase
     for a file that has none for these memes.
     """
     if (how.text == "paraphrases") != (paraphrases is not None):
-        raise UsageError("copies: paraphrases need data.paraphrases (a file of them), and nothing else does")
+        raise UsageError("copies: paraphrases need augment.paraphrases (a file of them), and nothing else does")
     found = []
     for meme in memes:
         for number, text in enumerate(_texts(meme, how, paraphrases), 1):
