@@ -26,8 +26,10 @@ from memescope.models.mmorient.inside import attention, relations, write_inside
 from memescope.models.mmorient.relations import thresholds_of
 from memescope.models.mmorient.support import CHOICES, choose_support
 from memescope.training import train
+from memescope.training.mmorient import MmOrientLearner
 from memescope.training.mmorient_card import leaves
 from memescope.training.recipe import load_recipe
+from memescope.training.staged.run import read_staged, run_stages
 from memescope.training.table import load_table
 from memescope.verbs.faithfulness import measured
 
@@ -159,6 +161,26 @@ def test_noise_comes_after_calibration(run: Any, root: Path, tmp_path: Path, mem
     assert noised.config.calibration == plain.config.calibration  # type: ignore[attr-defined]
     said = [model.answer(memes[:1])[0].answers["sentiment"].probabilities for model in (plain, noised)]
     assert max(abs(said[0][label] - said[1][label]) for label in SENTIMENTS) > 1e-4
+
+
+def test_attention_can_learn_faster(root: Path) -> None:
+    """Adam's first step has the size of the learning rate, whatever the gradient: 30 times it for the scores."""
+    few = ["train.max_steps=1", "data.limit=18"]
+    stage = STAGE.replace("epochs: 6", "epochs: 1, warmup: 0, weight_decay: 0, schedule: constant")
+    moved = {}
+    for rate in (1, 30):
+        recipe = load_recipe(RECIPE, [f"data.root={root}", "model.hidden=[32,16]", "model.graph_width=8",
+                                      f"stages=[{stage}]", f"attention_rate={rate}", *few])  # fmt: skip
+        train_memes, val = read_staged(recipe)  # type: ignore[arg-type]
+        learner = MmOrientLearner(recipe, train_memes, val, lambda *_: None)  # type: ignore[arg-type]
+        before = {name: value.detach().clone() for name, value in learner.model.named_parameters()}
+        run_stages(recipe, learner, lambda *_: None, learner.train, val, learner.tricks)  # type: ignore[arg-type]
+        for name in ("hima.image.one.score.weight", "mlc.heads.sentiment.weight"):
+            moved[name, rate] = float((learner.model.get_parameter(name).detach() - before[name]).abs().max())
+    assert moved["mlc.heads.sentiment.weight", 1] == pytest.approx(0.003, rel=0.01)
+    assert moved["mlc.heads.sentiment.weight", 30] == pytest.approx(0.003, rel=0.01)
+    assert moved["hima.image.one.score.weight", 1] == pytest.approx(0.003, rel=0.01)
+    assert moved["hima.image.one.score.weight", 30] == pytest.approx(0.09, rel=0.01)
 
 
 def test_fewer_tasks_on_the_same_memes_are_another_training(run: Any, root: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.training.recipe import Part
 from memescope.training.run import Progress, put
-from memescope.training.staged.recipe import Objective, StagedRecipe
+from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from memescope.models.mmorient.features import Features
     from memescope.models.mmorient.graph import Graph
     from memescope.training.staged.settle import Settled
+    from memescope.training.staged.tricks import Tricks
 
 CODE_VERSION = 1
 """Raise it when the same recipe would train another model."""
@@ -99,12 +100,16 @@ class MmOrientRecipe(StagedRecipe):
 
     `tune`: sparsities of which the selection split chooses one for all graphs, in place of `model.quantiles`: a model
     is trained with each, and the best one by the last stage's `select` is kept.
+
+    `attention_rate`: HIMA's scores learn at so many times the learning rate. At 1, as published, they hardly move: a
+    score is one dense layer with one number a state, and attention stays the mean that it begins as.
     """
 
     model: MmOrientPart
     augment: AugmentPart = AugmentPart()
     answering: AnsweringPart = AnsweringPart()
     tune: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    attention_rate: float = Field(default=1.0, gt=0)
 
 
 def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
     if recipe.tune:
         recipe, tried["tuned"] = tuned(recipe, train, val, report)
     learner = MmOrientLearner(recipe, train, val, report)
-    metrics = train_staged(recipe, learner, report, learner.train, val) | learner.diagnosis() | tried
+    metrics = train_staged(recipe, learner, report, learner.train, val, learner.tricks) | learner.diagnosis() | tried
     put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     return metrics
 
@@ -136,7 +141,7 @@ def tuned(
         part = recipe.model.model_copy(update={"quantiles": {"all": share}})
         recipes[share] = recipe.model_copy(update={"model": part, "tune": ()})
         learner = MmOrientLearner(recipes[share], train, val, report)
-        stages, _ = run_stages(recipes[share], learner, report, learner.train, val)
+        stages, _ = run_stages(recipes[share], learner, report, learner.train, val, learner.tricks)
         found[share] = stages[-1]["chosen"]["value"]
     best = (min if recipe.stages[-1].select in LOWER else max)(found, key=found.__getitem__)
     return recipes[best], {f"{share:g}": round(value, 4) for share, value in found.items()}
@@ -178,6 +183,8 @@ class MmOrientLearner:
         if {task for meme in train for task in meme.labels} != set(self.tasks):
             # the hash of the memes names what they are labelled for, which is not what is learnt then
             self.version += f" {' '.join(self.tasks)}"
+        if recipe.attention_rate != 1:
+            self.version += f" attention {recipe.attention_rate:g}"
         self._graphs: dict[str, Graph] = {}
         if part.fanout and self.model.cmrl is not None:
             self._graphs = relate(self._held.pooled(self._held.rows(self.train)), thresholds)
@@ -190,6 +197,20 @@ class MmOrientLearner:
         if part.variant != "mmorient":
             return {}
         return thresholds_of(self._held.pooled(rows), part.graphs, part.thresholds, part.quantiles)
+
+    def tricks(self, stage: Stage) -> Tricks:
+        """A learning rate of its own for attention, where it is wanted."""
+        from memescope.training.staged.tricks import Tricks
+
+        faster = self._recipe.attention_rate
+        return Tricks() if faster == 1 else Tricks(groups=lambda rate: self._groups(rate, rate * faster, stage))
+
+    def _groups(self, rate: float, attention: float, stage: Stage) -> list[dict[str, Any]]:
+        found: dict[tuple[float, float], list[Any]] = {}
+        for name, p in self.model.named_parameters():
+            key = (attention if ".score." in name else rate, stage.weight_decay if p.ndim > 1 else 0.0)
+            found.setdefault(key, []).append(p)
+        return [{"params": some, "lr": lr, "weight_decay": decay} for (lr, decay), some in found.items()]
 
     def collate(self, memes: Sequence[Meme], objective: Objective) -> dict[str, Tensor]:
         """The features of some memes and their labels."""

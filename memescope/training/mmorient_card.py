@@ -19,6 +19,10 @@ def leaves(recipe: MmOrientRecipe, config: MmOrientConfig) -> list[str]:
     found = deviations(config)
     if stage.learning_rate != 5e-6:
         found.append(f"Learning rate {stage.learning_rate:g}; the released code's is 5e-06.")
+    if recipe.attention_rate != 1:
+        found.append(
+            f"HIMA's scores learn at {recipe.attention_rate:g} times the rate of the rest, the paper's at the same."
+        )
     if stage.batch_size != 120:
         found.append(f"Batches, and so graphs, of {stage.batch_size} memes; the released code's have 120.")
     if not recipe.augment.copies:
