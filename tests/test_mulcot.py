@@ -21,7 +21,7 @@ from memescope.evaluation.predictions import Row, Said
 from memescope.evaluation.written import score_stated
 from memescope.meme import Meme
 from memescope.models import load
-from memescope.models.mulcot.chain import CHAIN_PARTS, chain_text, quoted
+from memescope.models.mulcot.chain import CHAIN_PARTS, LEAD, chain_text, quoted
 from memescope.models.mulcot.model import MulCot, Taught, reasoning, said
 from memescope.models.writing import Sampled
 from memescope.objectives.generation import IGNORED
@@ -105,6 +105,18 @@ def test_reasoning_and_label_count_the_same(roles: tuple[MulCot, MulCot], pack: 
     count = len(losses[0]) + len(losses[1])
     half = student(**batch_of(student, memes, pack), num_items_in_batch=2 * count).loss.item()
     assert half == pytest.approx(expected / 2, rel=1e-5)
+
+
+def test_the_label_is_told_apart_behind_a_template_that_writes_a_space(tmp_path: Path) -> None:
+    """SmolVLM's template has a space between `Assistant:` and the first word: the lead begins with it."""
+    model = MulCot.create(tiny_vlm.smol(tmp_path / "smol", False), [TASK], max_text=24, max_rationale=200)
+    assert model.vlm.gap == " "
+    for pack in (False, True):
+        batch = batch_of(model, [meme(0)], pack)
+        learnt = batch["labels"] != IGNORED
+        alone = batch["labels"][learnt & (batch["task"] == 1)].tolist()
+        assert alone == [*model.vlm.words(f" {LEAD}"), *model.vlm.words(" negative"), model.vlm.end]
+        assert int((learnt & (batch["task"] == 0)).sum()) > 2 * len(alone)
 
 
 @pytest.mark.parametrize(("mask", "pack", "squared"), [("answers", True, True), ("everything", False, False)])

@@ -25,6 +25,7 @@ from memescope.models.mulcot import prompting
 from memescope.models.mulcot.chain import CHAIN_PARTS, LEAD, PREDICTION, read_chain, stated_label
 from memescope.models.vlm import Ask, Instruction, Row, Turn, VlmModel
 from memescope.models.vlm.reading import states
+from memescope.models.vlm.rows import begun
 from memescope.objectives.distillation import Mask, check_vocabularies, distillation_loss
 from memescope.objectives.generation import IGNORED, token_cross_entropy
 from memescope.objectives.joint import joint_loss
@@ -60,7 +61,7 @@ class MulCot(VlmModel):
 
     def _alone(self, row: Row) -> list[bool]:
         """Whether each place of a row, or of a branch of it, is of a label asked for alone: it begins with the lead."""
-        lead = self.vlm.words(LEAD)
+        lead = self.vlm.words(begun(self.vlm, LEAD))
         branches = row.branch or [0] * len(row)
         first: dict[int, int] = {}
         for i, label in enumerate(row.labels):
