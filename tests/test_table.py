@@ -17,8 +17,8 @@ from memescope.evaluation.predictions import MODEL, Row, Said
 from memescope.evaluation.rows import cells
 from memescope.taxonomy import load_taxonomy
 from memescope.training.table import load_table
-from memescope.training.table_measured import result_path
-from memescope.training.table_run import missing
+from memescope.training.table_measured import predictions, result_path
+from memescope.training.table_run import _kept, missing
 from memescope.training.table_text import figures_of, markdown
 
 HARMFUL = load_taxonomy()["harmful"]
@@ -83,6 +83,17 @@ def test_a_cell_is_the_mean_over_seeds_and_differences_are_paired() -> None:
     n, clean = cells(systems, HARMFUL, ["accuracy"], "bad", clean=True, resamples=50)
     assert n == 54
     assert clean["good"]["accuracy"].figure.value == pytest.approx(1.0)  # the six wrong ones are the seen ones
+
+
+def test_rows_that_do_not_answer_a_task_are_left_out_of_it() -> None:
+    silent = _rows()
+    for row in silent:
+        row.truth, row.answers = {}, {}
+    n, found = cells({"mute": [silent], "good": [_rows()]}, HARMFUL, ["accuracy"], "mute", resamples=20)
+    assert n == 60
+    assert list(found) == ["good"]
+    assert found["good"]["accuracy"].less is None  # nothing to be compared with
+    assert cells({"mute": [silent]}, HARMFUL, ["accuracy"], None) == (0, {})
 
 
 def test_rows_of_other_memes_are_refused() -> None:
@@ -155,6 +166,41 @@ def test_the_table_shows_what_was_run_and_what_was_not(
     assert found["tasks"]["harmful"]["published"]["rows"]["first"]["accuracy"]["seeds"] == pytest.approx(
         [0.95, 59 / 60]
     )
+
+
+def test_baselines_are_those_beside_a_row_that_answers_all_tasks(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "{name: t, title: T, data: drawn, tasks: [harmful, target], figures: [accuracy], rows: ["
+        "{name: coarse, model: starter}, {name: fine, model: starter}, {name: floor, baseline: tfidf}]}"
+    )
+    table = load_table(str(path))
+    p = dict.fromkeys(load_taxonomy()["target"].labels, 0.2)
+
+    def both() -> list[Row]:
+        rows = _rows()
+        for row in rows:
+            row.truth["target"] = "society"
+            for system, label in ((MODEL, "society"), ("tfidf", "none")):
+                row.answers[system]["target"] = Said(label, p)
+        return rows
+
+    def keep(name: str, rows: list[Row]) -> None:
+        file = result_path(table, name, 0, tmp_path)
+        file.parent.mkdir(exist_ok=True)
+        content = {"split_hash": "h", "resamples": 2000, "clean_rule": None}
+        file.write_text(json.dumps(content | {"predictions": pack(_kept(table, rows, tmp_path), "h")}))
+
+    keep("coarse", _rows())  # done first, and has no baseline's answers to `target`
+    keep("fine", both())
+    floor = predictions(table, tmp_path)["floor"][0]
+    assert {task: floor[0].answers[MODEL][task].label for task in table.tasks} == {
+        "harmful": "not-harmful",
+        "target": "none",
+    }
+    said = markdown(table, tmp_path)
+    assert "| coarse | - | - | does not answer this task |" in said
+    assert "| floor | .000 [.000, .000] |" in said  # of `target`, which is always society
 
 
 def test_a_wrong_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,10 +39,14 @@ def cells(
     clean: bool = False,
     resamples: int = RESAMPLES,
 ) -> tuple[int, dict[str, dict[str, Cell]]]:
-    """(n, row -> figure -> cell). `systems` has for each row the predictions of each seed, all of the same memes.
+    """(n, row -> figure -> cell). `systems` has for each row the predictions of each seed, all of the same memes; rows
+    that do not answer the task are left out.
 
     Raises `UsageError` for a row whose memes are not those of the others.
     """
+    systems = {name: seeds for name, seeds in systems.items() if all(rows_of(one, task.name, MODEL) for one in seeds)}
+    if not systems:
+        return 0, {}
     everything: dict[str, Sequence[Row]] = {
         f"{name}\n{number}": rows for name, seeds in systems.items() for number, rows in enumerate(seeds)
     }

@@ -33,6 +33,11 @@ class Measured:
         return {name for part in self.parts for its in part["predictions"]["tasks"].values() for name in its["systems"]}
 
     @property
+    def tasks(self) -> set[str]:
+        """The tasks it answers."""
+        return set(self.content["predictions"]["tasks"])
+
+    @property
     def content(self) -> dict[str, Any]:
         """The JSON; of a row in folds the first, which says of data and intervals what holds for all."""
         return self.parts[0]
@@ -69,7 +74,8 @@ def measured(table: Table, results: Path = RESULTS) -> list[Measured]:
 
 
 def predictions(table: Table, results: Path = RESULTS) -> dict[str, list[list[Row]]]:
-    """Row -> the predictions of each seed that is there. A baseline's are those made beside the first row measured."""
+    """Row -> the predictions of each seed that is there. A baseline's are those made beside the first of the rows that
+    answer most tasks."""
     there = measured(table, results)
     found: dict[str, list[list[Row]]] = {}
     for row in table.rows:
@@ -77,7 +83,8 @@ def predictions(table: Table, results: Path = RESULTS) -> dict[str, list[list[Ro
             mine = [one.rows() for one in there if one.row == row.name]
         else:
             beside = [one for one in there if row.baseline in one.systems] or there
-            mine = [_as_model(one.rows(), row.baseline) for one in beside[:1]]
+            most = sorted(beside, key=lambda one: -len(one.tasks))[:1]
+            mine = [_as_model(one.rows(), row.baseline) for one in most]
         if mine:
             found[row.name] = mine
     return found

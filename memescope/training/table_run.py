@@ -159,8 +159,9 @@ def _tidy(content: dict[str, Any]) -> str:
 
 
 def _kept(table: Table, rows: Sequence[Row], results: Path) -> list[Row]:
-    """What of a row's predictions goes into its JSON: the table's tasks; of baselines those that it shows, once."""
-    there = {name for one in measured(table, results) for name in one.systems}
+    """What of a row's predictions goes into its JSON: the table's tasks; of baselines those that it shows, once for all
+    tasks."""
+    there = {name for one in measured(table, results) if one.tasks >= set(table.tasks) for name in one.systems}
     systems = {MODEL, *({row.baseline for row in table.rows} - there)}
     return [
         replace(

@@ -66,7 +66,8 @@ def _rows(
     for row in table.rows:
         if row.name not in its:
             run = sum(result_path(table, piece.name, row.seeds[0], results).is_file() for piece in pieces(row))
-            why = row.not_run or (f"{run} of {row.folds} folds run" if run else "not run yet")
+            part = "does not answer this task" if run == len(pieces(row)) else f"{run} of {row.folds} folds run"
+            why = row.not_run or (part if run else "not run yet")
             lines.append("| " + " | ".join([row.name, *["-"] * (2 * len(table.figures)), why]) + " |")
             continue
         shown = [row.name]
