@@ -242,21 +242,6 @@ def test_an_adapter_is_the_dense_update_also_where_channels_come_first(first: bo
     assert layer.lora_A.requires_grad
 
 
-def test_merged_adapters_compute_the_same(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = VMamba(SMALL).eval()
-    lora.adapt(model, lora.IMAGE_TARGETS)
-    for module in model.modules():
-        if isinstance(module, lora.LowRank):
-            torch.nn.init.normal_(module.lora_B, std=0.1)
-    pixels = torch.randn(1, 3, 32, 32)
-    with torch.no_grad():
-        before = model.states(pixels)
-        lora.merge(model)
-        assert torch.allclose(model.states(pixels), before, atol=1e-4)
-    assert set(model.state_dict()) == set(VMamba(SMALL).state_dict())
-
-
 def test_a_target_that_is_no_linear_layer_is_named() -> None:
     with pytest.raises(UsageError, match=r"x_proj_weight is no linear layer.*bare parameters"):
         lora.adapt(VMamba(SMALL), ("in_proj", "x_proj_weight"))

@@ -14,7 +14,7 @@ Shape letters: `e` channels, `n` states, `l` places, `g` groups of channels with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -46,12 +46,11 @@ def towards(scanned: Scanned, row: int = 0) -> list[Tensor]:
     return [matrix / width for matrix in found]
 
 
-def _chunks(scanned: Scanned, row: int) -> list[tuple[slice, Tensor]]:
+def _chunks(scanned: Scanned, row: int) -> Iterator[tuple[slice, Tensor]]:
     u, delta = scanned.u[row].detach(), scanned.delta[row].detach()
     groups = scanned.B.shape[1]
     width = u.shape[0] // groups
     later = torch.ones(u.shape[1], u.shape[1], dtype=torch.bool, device=u.device).tril()
-    found = []
     for group in range(groups):
         B, C = scanned.B[row, group].detach(), scanned.C[row, group].detach()  # (n, l)
         for start in range(group * width, (group + 1) * width, CHANNELS):
@@ -62,8 +61,7 @@ def _chunks(scanned: Scanned, row: int) -> list[tuple[slice, Tensor]]:
             for n in range(B.shape[0]):
                 decay = torch.exp(scanned.A[some, n].detach()[:, None, None] * apart)
                 alpha += decay * (C[n][:, None] * B[n][None, :])
-            found.append((some, (alpha * delta[some][:, None, :]).masked_fill(~later, 0)))
-    return found
+            yield some, (alpha * delta[some][:, None, :]).masked_fill(~later, 0)
 
 
 def rolled_out(matrices: Sequence[Tensor]) -> Tensor:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -91,13 +90,3 @@ def adapt(module: nn.Module, targets: Sequence[str], r: int = 8, alpha: float = 
             f"{', '.join(layers)} (VMamba's x_proj_weight and dt_projs_weight are bare parameters)"
         )
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-@torch.no_grad()
-def merge(module: nn.Module) -> None:
-    """Put every adapter into its layer's weight and take it away: a plain model that computes the same."""
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LowRank):
-                child.base.weight.copy_(child.weight)
-                setattr(parent, name, child.base)
