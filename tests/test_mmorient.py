@@ -302,6 +302,21 @@ def test_features_of_a_meme_do_not_depend_on_the_others_and_are_found_again(meme
     torch.testing.assert_close(join([plain(some[:2]), plain(some[2:])]).words, whole.words, atol=1e-4, rtol=0)
 
 
+def test_features_of_inpainted_pictures_are_kept_by_the_way_of_inpainting(
+    memes: list[Meme], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> list[str]:
+        return [Making(MakingSettings(inpaint=inpaint))._key(memes[0], "text") for inpaint in (False, True)]
+
+    before, record = keys(), Making(MakingSettings(inpaint=True)).record
+    monkeypatch.setattr("memescope.perception.inpaint.INPAINT_VERSION", "another")
+    plain, painted_over = keys()
+    assert plain == before[0]
+    assert painted_over not in before
+    with pytest.raises(UsageError, match="inpaint: another, but the model was trained with strokes"):
+        Making.from_record(record)
+
+
 def test_noise_is_of_one_modality_of_the_asked_strength_and_the_same_each_time(memes: list[Meme]) -> None:
     plain = Making(MakingSettings())
     loud = Making(MakingSettings(noise={"text": 2.0}))

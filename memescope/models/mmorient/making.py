@@ -82,6 +82,10 @@ class Making:
         self._columns = [open_column(asked) for asked in settings.columns]
         self.versions = {name: getattr(self, f"_{name}").version for name in ("words", "regions", "text", "image")}
         self.versions |= {asked: column.version for asked, column in zip(settings.columns, self._columns, strict=True)}
+        if settings.inpaint:
+            from memescope.perception.inpaint import INPAINT_VERSION
+
+            self.versions["inpaint"] = INPAINT_VERSION
         self.widths = {
             "word_width": self._words.dim,
             "region_width": self._regions.dim,
