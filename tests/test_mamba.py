@@ -324,6 +324,19 @@ def test_a_recipe_leaves_a_run_that_loads_with_each_remedy(tmp_path: Path, stage
     assert ("averaged weights" in card) == bool({"average", "patience"} & set(stage))
 
 
+def test_a_card_names_every_rate_that_is_not_the_recipe_s() -> None:
+    from memescope.training.mamba import MambaRecipe
+    from memescope.training.mamba_card import leaves
+
+    for rates, said in [({"rate_a": 0.1, "rate_b": 0.1}, "0.1, 0.1 and 1"), ({"rate_backbone": 0.1}, "1, 1 and 0.1")]:
+        loaded = load_recipe(recipe(Path("x"), Path("y"), **rates))
+        assert isinstance(loaded, MambaRecipe)
+        assert any(f"times {said}; none of it there" in line for line in leaves(loaded, made({}).config))
+    loaded = load_recipe(recipe(Path("x"), Path("y")))
+    assert isinstance(loaded, MambaRecipe)
+    assert not any("none of it there" in line for line in leaves(loaded, made({}).config))
+
+
 def test_learning_rates_of_a_and_b_and_the_decay_by_epoch() -> None:
     from memescope.training.mamba import MambaLearner, MambaRecipe, groups
     from memescope.training.staged.tricks import decayed

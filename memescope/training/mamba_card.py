@@ -28,11 +28,12 @@ def leaves(recipe: MambaRecipe, config: MambaMemesConfig) -> list[str]:
             )
         if stage.select != "accuracy":
             found.append(f"Stage {stage.name!r}: the checkpoint is chosen by {stage.select}; there by accuracy.")
-        if stage.average or stage.patience or stage.rate_a != stage.rate_b:
+        rates = (stage.rate_a, stage.rate_b, stage.rate_backbone)
+        if stage.average or stage.patience or set(rates) != {1}:
             found.append(
                 f"Stage {stage.name!r}: averaged weights {stage.average or 'no'}, early end after "
-                f"{stage.patience or 'no'} looks, rates of A and B times {stage.rate_a:g} and {stage.rate_b:g}; "
-                "none of it there."
+                f"{stage.patience or 'no'} looks, rates of A, B and what is pretrained times {rates[0]:g}, "
+                f"{rates[1]:g} and {rates[2]:g}; none of it there."
             )
     found.append("The optimiser is AdamW, the loss cross-entropy (of the sigmoid for two labels); neither is stated.")
     found.append("Calibration and thresholds come from the split that chose the checkpoint; the source does neither.")
