@@ -198,6 +198,7 @@ def test_fewer_tasks_on_the_same_memes_are_another_training(run: Any, root: Path
         ["model.graphs=[]", "model.level_two=false"],
         ["model.fanout=3", "augment.copies=2", "model.columns=[surface]"],
         ["model.quantiles.all=null", "model.thresholds={all: 0.5, text-image: 0.7}", "model.level_one=false"],
+        ["model.quantiles={all: null}", "model.thresholds={all: 1}", "attention_rate=30"],
     ],
     ids=lambda changes: changes[0],
 )
