@@ -95,6 +95,25 @@ def run(root: Path, vlm: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield train(_recipe(root, vlm, out, model={"derive": ["harmful"]}))
 
 
+def test_summing_is_chosen_by_what_memes_are_labelled_for(
+    root: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    asked: list[tuple[str, int]] = []
+    instructions = MemeLens.instructions
+
+    def counted(self: MemeLens, meme: Meme, tasks: Sequence[str]) -> Any:
+        found = instructions(self, meme, tasks)
+        asked.append((self.config.length, len(found) - len(set(self.config.tasks) & set(meme.labels))))
+        return found
+
+    monkeypatch.setattr(MemeLens, "instructions", counted)
+    made = train(_recipe(root, vlm, tmp_path / "run", model={"length": "choose"}, train={"max_steps": 1}))
+    assert {length for length, _ in asked} == {"sum", "mean"}
+    assert all(more == 0 for _, more in asked)  # no other question costs time
+    assert load(made.folder).config.length in ("sum", "mean")
+
+
 def test_mixtures_take_what_they_say_and_read_a_meme_once(root: Path) -> None:
     train_rows, val = read_mixture(MemeLensData.model_validate(_data(root)))
     counted = Counter(task for meme in train_rows for task in meme.labels)

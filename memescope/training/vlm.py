@@ -129,7 +129,7 @@ class VlmLearner:
             losses = {}
             for length in ("sum", "mean"):
                 self.made.config.length = length
-                losses[length] = log_loss(self.made.answer(labelled), labelled, self.tasks)
+                losses[length] = log_loss(self.answer(labelled), labelled, self.tasks)
             self.made.config.length = min(losses, key=losses.__getitem__)
 
     def rows(self, meme: Meme, objective: Objective) -> list[Any]:
