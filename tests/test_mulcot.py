@@ -26,7 +26,8 @@ from memescope.models.mulcot.model import MulCot, Taught, reasoning, said
 from memescope.models.writing import Sampled
 from memescope.objectives.generation import IGNORED
 from memescope.objectives.joint import joint_loss
-from memescope.training.mulcot import MulCotRecipe
+from memescope.training.mulcot import MulCotLearner, MulCotRecipe, assistants
+from memescope.training.mulcot_chains import read_chained
 from memescope.training.recipe import load_recipe
 from memescope.training.run import train
 
@@ -329,6 +330,32 @@ def test_controls_without_assistant_or_chains(prepared: Path, languages: tuple[s
     assert train(right).metrics["roles"]["chains"]["with_chain"] == 7
 
 
+def test_students_of_two_seeds_have_one_assistant(prepared: Path, languages: tuple[str, str], tmp_path: Path) -> None:
+    content = recipe_of(prepared, languages, tmp_path / "run")
+    content["assistant"] = content["assistant"] | {"seed": 7}
+    train(content | {"train": {"seed": 1}})
+    said: list[str] = []
+    train(content | {"train": {"seed": 2}, "out": str(tmp_path / "other")},
+          progress=lambda stage, done, total: said.append(stage))  # fmt: skip
+    assert list(dict.fromkeys(said)) == ["student: learn"]
+
+
+def test_softened_and_shortened(prepared: Path, languages: tuple[str, str], tmp_path: Path) -> None:
+    content = recipe_of(prepared, languages, tmp_path / "run", assistant=None, augment=None, distil=None)
+    plain, softened = (
+        MulCotLearner(MulCotRecipe.model_validate(content | {"model": content["model"] | {"soften": soften}}))
+        for soften in (1.0, 0.25)
+    )
+    before, after = (one.made.vlm.text_model.norm.weight for one in (plain, softened))
+    assert torch.equal(after, before / 4)
+    content["data"] = content["data"] | {"sentences": 1}
+    long = {name: f"{name[0]} is so. And more." for name in CHAIN_PARTS}
+    (tmp_path / "chains.jsonl").write_text(json.dumps({"id": "r0", "rationale": chain_text(long), "task": TASK}) + "\n")
+    content["data"]["rationales"] = str(tmp_path / "chains.jsonl")
+    memes, _, _ = read_chained(MulCotRecipe.model_validate(content), lambda *a: None)
+    assert memes[0].rationale == chain_text({name: f"{name[0]} is so." for name in CHAIN_PARTS})
+
+
 def test_paper_settings_on_tiny_qwen_models(prepared: Path, tmp_path: Path) -> None:
     """LoRA on two Qwen2.5-VL that see with different eyes: the assistant gets features of its own."""
     folders = [
@@ -351,6 +378,8 @@ def test_wrong_recipes_are_named(prepared: Path, languages: tuple[str, str], tmp
         load_recipe(recipe_of(prepared, languages, tmp_path, assistant=None))
     with pytest.raises(UsageError, match=r"needs model\.pack=false"):
         load_recipe(recipe_of(prepared, languages, tmp_path, distil={"mask": "everything"}))
+    with pytest.raises(UsageError, match="stays as it was trained"):
+        load_recipe(recipe_of(prepared, languages, tmp_path), ["model.soften=0.5", "model.vlm=some/vlm"])
     ok = load_recipe(recipe_of(prepared, languages, tmp_path, distil={"mask": "everything"}), ["model.pack=false"])
     assert isinstance(ok, MulCotRecipe)
 
@@ -449,7 +478,7 @@ def test_the_assistants_row_of_the_table_is_the_assistant_of_the_others() -> Non
     assert isinstance(whole, MulCotRecipe)
     assert isinstance(alone, MulCotRecipe)
     assert whole.assistant is not None
-    first = whole.model_copy(update={"model": whole.assistant.model, "stages": whole.assistant.stages})
+    first = assistants(whole, whole.assistant)
     assert stage_keys(first, "v", [], []) == stage_keys(alone, "v", [], [])
 
 

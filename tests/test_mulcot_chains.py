@@ -17,6 +17,7 @@ from memescope.models.mulcot.chain import (
     is_whole,
     quoted,
     read_chain,
+    shortened,
     stated_label,
 )
 from memescope.models.mulcot.prompting import instruction, label_user, reason_user, turns
@@ -80,6 +81,24 @@ def test_only_whole_and_right_chains_are_learnt_from():
     assert not is_right(WHOLE.replace("A man smiles.", ""), "positive", LABELS)  # a part is empty
 
 
+def test_shortened_by_hand():
+    parts = {
+        "Text_analysis": 'He says "well done." Then he leaves.',
+        "Image_analysis": "A man. He smiles! Why?",
+        "Conflict_resolution": "None of 2.5 kinds, e.g. of tone",
+        "Final_conclusion": "It is warm (very.) So be it.",
+    }
+    one = parts | {
+        "Text_analysis": 'He says "well done."',
+        "Image_analysis": "A man.",
+        "Final_conclusion": "It is warm (very.)",
+    }
+    assert shortened(chain_text(parts), 1) == chain_text(one)
+    assert shortened(chain_text(parts), 2) == chain_text(parts | {"Image_analysis": "A man. He smiles!"})
+    assert shortened(chain_text(parts), 9) == chain_text(parts)
+    assert shortened("It mocks. It lies.", 1) == "It mocks."  # reasons from elsewhere
+
+
 def test_reasons_from_elsewhere_are_a_conclusion():
     assert quoted("Because it mocks.") == f'"Final_conclusion": "Because it mocks."\n\n{LEAD}'
 
@@ -107,14 +126,6 @@ def test_both_tasks_are_learnt_and_the_label_is_a_piece_of_its_own():
     assert turns(meme, ["aspect_sentiment"], "label") == [label]
     assert turns(meme, ["aspect_sentiment"], "rationale") == [reason]
     assert turns(Meme(text="x", labels={"aspect_sentiment": "neutral"}), ["aspect_sentiment"], "rationale") == []
-
-
-def test_a_label_behind_reasoning_is_asked_as_it_was_learnt():
-    meme = Meme(text="x", labels={"sentiment": "positive"}, rationale=chain_text(PARTS))
-    written = quoted(chain_text(PARTS)).removesuffix(LEAD).rstrip()
-    one = instruction(meme, "sentiment", written)
-    reason, _ = turns(meme, ["sentiment"], "both")
-    assert (one.prompt, one.lead) == (reason.user, reason.pieces[0])
 
 
 @pytest.mark.real

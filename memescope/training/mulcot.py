@@ -38,25 +38,38 @@ CODE_VERSION = 1
 
 class MulCotData(StagedData):
     """`val_rows` of the selection split are taken, spread evenly (0: all). `chains`: all of the teacher's, or only the
-    `right` ones, which end in the meme's label; the others' memes then have a label alone."""
+    `right` ones, which end in the meme's label; the others' memes then have a label alone. `sentences`: the first so
+    many of each part of the teacher's chains are learnt (0: all)."""
 
     val_rows: int = Field(default=0, ge=0)
     chains: Literal["all", "right"] = "all"
+    sentences: int = Field(default=0, ge=0)
 
 
 class MulCotPart(VlmPart):
-    """A role's model (`training.vlm`). `label_weight`: what the label alone counts beside the chain, as published 1."""
+    """A role's model (`training.vlm`). `label_weight`: what the label alone counts beside the chain, as published 1.
+    `soften` multiplies the final norm of a TinyVLM's language model before training: the first layers of a deep model
+    alone are very sure of wrong words, and steps are spent on unlearning that."""
 
     family: Literal["mulcot"] = "mulcot"
     max_rationale: int = Field(default=448, ge=1)
     label_weight: float = Field(default=1.0, ge=0)
+    soften: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _softens_its_own(self) -> MulCotPart:
+        if self.soften != 1 and self.vlm != "tinyvlm":
+            raise ValueError(f"soften is for a TinyVLM cut from a deeper model: {self.vlm} stays as it was trained")
+        return self
 
 
 class AssistantPart(Part):
-    """The assistant: its model and its stages."""
+    """The assistant: its model and its stages; `seed` in place of the recipe's, so that students of several seeds have
+    one assistant."""
 
     model: MulCotPart
     stages: tuple[Stage, ...] = Field(min_length=1)
+    seed: int | None = None
 
 
 class AugmentPart(Part):
@@ -124,7 +137,7 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
     assistant: MulCot | None = None
     key = ""
     if recipe.assistant is not None:
-        first = recipe.model_copy(update={"model": recipe.assistant.model, "stages": recipe.assistant.stages})
+        first = assistants(recipe, recipe.assistant)
         learner = MulCotLearner(first)
         key = stage_keys(first, learner.version, train, val)[-1]
         stages, _ = run_stages(first, learner, _named(report, "assistant"), train, val, begin=learner.begin)
@@ -140,6 +153,13 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
     return metrics
 
 
+def assistants(recipe: MulCotRecipe, its: AssistantPart) -> MulCotRecipe:
+    """The recipe of the assistant alone."""
+    seed = recipe.train.seed if its.seed is None else its.seed
+    train = recipe.train.model_copy(update={"seed": seed})
+    return recipe.model_copy(update={"model": its.model, "stages": its.stages, "train": train})
+
+
 def _named(report: Progress, role: str) -> Progress:
     return lambda stage, done, total: report(f"{role}: {stage}", done, total)
 
@@ -151,6 +171,8 @@ class MulCotLearner(VlmLearner):
         from memescope.models.mulcot.model import MulCot, Taught
 
         super().__init__(recipe, MulCot, settings={"label_weight": recipe.model.label_weight})
+        if recipe.model.soften != 1:
+            self.made.vlm.text_model.norm.weight.data.mul_(recipe.model.soften)
         self.recipe = recipe
         self.roles: dict[str, Any] = {}
         self.version = f"{CODE_VERSION} {self.version}"

@@ -37,6 +37,15 @@ def leaves(recipe: MulCotRecipe, model: MulCot) -> list[str]:
             "A sampled chain is kept where all five parts are there and its label is right; the paper asks for "
             "the label alone."
         )
+    if recipe.data.sentences:
+        found.append(
+            f"Of each part of a teacher's chain the first sentences are learnt, at most {recipe.data.sentences}."
+        )
+    if recipe.model.soften != 1:
+        found.append(
+            f"The final norm of the language model, cut from a deeper one, began at {recipe.model.soften:g} of its "
+            "size: the first layers alone are sure of wrong words."
+        )
     if recipe.data.train_splits != ("train",):
         found.append(f"Learnt from the split {', '.join(recipe.data.train_splits)}, the one whose chains are at hand.")
     found.append("Calibration and thresholds come from the split that chose the checkpoint, not from folds.")

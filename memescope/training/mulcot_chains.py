@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memescope.cache import Cache, content_key
 from memescope.errors import MemescopeError
 from memescope.meme import Meme
-from memescope.models.mulcot.chain import is_right, stated_label
+from memescope.models.mulcot.chain import is_right, shortened, stated_label
 from memescope.rationales.audit_input import read_any
 from memescope.rationales.store import Failure, Rationale, errors_beside, save
 from memescope.taxonomy import load_taxonomy
@@ -45,7 +45,10 @@ def read_chained(recipe: MulCotRecipe, report: Progress) -> tuple[list[Meme], li
         chains = read_any(data.rationales, train, task)
     right = {its: _ends_right(one, task) for its, one in chains.items()}
     kept = {its: one for its, one in chains.items() if data.chains == "all" or right[its]}
-    train = [replace(meme, rationale=kept[meme.id].rationale) if meme.id in kept else meme for meme in train]
+    reasons = {its: one.rationale for its, one in kept.items()}
+    if data.sentences:
+        reasons = {its: shortened(text, data.sentences) for its, text in reasons.items()}
+    train = [replace(meme, rationale=reasons[meme.id]) if meme.id in reasons else meme for meme in train]
     if chains:
         told["chains"] = {
             "memes": len(train),

@@ -27,6 +27,8 @@ _HEAD = re.compile(
     re.MULTILINE,
 )
 """A part's name with a colon, or as a heading: a few of the published chains have headings."""
+_SENTENCE = re.compile(r"[.!?][\"'\u201d\u2019)]*\s+(?=[\"'\u201c\u2018(]*[A-Z])")
+"""The end of a sentence that another one follows."""
 
 
 def chain_text(parts: Mapping[str, str]) -> str:
@@ -43,6 +45,18 @@ def quoted(reasoning: str) -> str:
     if not any(name in parts for name in CHAIN_PARTS):
         parts = {CHAIN_PARTS[-1]: " ".join(reasoning.split())}
     return "\n\n".join([*(f'"{name}": "{parts[name]}"' for name in CHAIN_PARTS if name in parts), LEAD])
+
+
+def shortened(reasoning: str, sentences: int) -> str:
+    """The stored reasoning with the first so many sentences of each part; of reasoning without parts, of the whole."""
+    parts = read_chain(reasoning)
+    kept = [f"{name}: {_beginning(parts[name], sentences)}" for name in CHAIN_PARTS if name in parts]
+    return "\n".join(kept) or _beginning(reasoning, sentences)
+
+
+def _beginning(text: str, sentences: int) -> str:
+    ends = [match.end() for match in _SENTENCE.finditer(text)]
+    return text[: ends[sentences - 1]].rstrip() if len(ends) >= sentences else text
 
 
 def read_chain(text: str) -> dict[str, str]:

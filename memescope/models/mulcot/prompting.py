@@ -54,12 +54,10 @@ def reason_ask(meme: Meme, task: str) -> Ask:
     return Ask(SYSTEM, reason_user(meme, task))
 
 
-def instruction(meme: Meme, task: str, reasoning: str | None = None) -> Instruction:
-    """How the label is scored: asked for alone, or behind the model's own `reasoning` (which ends before the label)."""
+def instruction(meme: Meme, task: str) -> Instruction:
+    """How the label is scored: asked for alone."""
     labels = {label: label for label in load_taxonomy()[task].labels}
-    if reasoning is None:
-        return Instruction(task, label_user(meme, task), labels, SYSTEM, LEAD)
-    return Instruction(task, reason_user(meme, task), labels, SYSTEM, f"{reasoning}\n\n{LEAD}" if reasoning else LEAD)
+    return Instruction(task, label_user(meme, task), labels, SYSTEM, LEAD)
 
 
 def turns(meme: Meme, tasks: Sequence[str], learn: Learn) -> list[Turn]:
