@@ -246,6 +246,8 @@ def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monk
     from memescope.datasets import read_split
     from memescope.meme import Answer, Reading
 
+    sizes: list[int] = []
+
     class Parrot:
         """Writes the meme's text, or nothing of it; answers one thing."""
 
@@ -256,6 +258,7 @@ def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monk
             self.says = folder == "starter"
 
         def answer(self, memes):
+            sizes.append(len(memes))
             said = Answer("neutral", {"negative": 0.2, "neutral": 0.6, "positive": 0.2})
             return [Reading({"sentiment": said}) for _ in memes]
 
@@ -271,7 +274,9 @@ def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monk
     path.write_text(
         f"{{name: t, title: t, data: drawn, tasks: [sentiment], figures: [accuracy], against: one, written: 4,"
         f" rationales: {references}, rows: [{{name: one, model: starter}}, {{name: other, model: silent}},"
-        " {name: third, model: starter, writes: false}]}"
+        " {name: third, model: starter, writes: false, batch: 3}], paper: ["
+        "{name: his, task: sentiment, figures: {accuracy: 0.5}, source: s, comparable: not},"
+        " {name: hers, task: harmful, figures: {accuracy: 0.6}, source: s, comparable: not}]}"
     )
     monkeypatch.setattr("memescope.training.table_run.load", Parrot)
     options = ["table", str(path), "--root", str(tmp_path), "--results", str(tmp_path / "results")]
@@ -283,6 +288,9 @@ def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monk
     assert found["other"]["less"]["rouge_l"]["verdict"] == "worse"
     text = markdown(load_table(str(path)), tmp_path / "results")
     assert "## Written rationales (n = " in text
+    assert max(sizes[-2:]) <= 3 < sizes[0]  # the last row is given three memes at once
+    assert "his (paper)" in text
+    assert "hers (paper)" not in text  # published for another task
     assert "without synonyms" in text or "with synonyms" in text
 
 

@@ -36,12 +36,16 @@ class TableRow(Part):
 
 
 class PaperRow(Part):
-    """Figures somebody published: where they stand, and whether they can be compared with ours, and why."""
+    """Figures somebody published: where they stand, and whether they can be compared with ours, and why.
+
+    `task`: the figures are of this one alone.
+    """
 
     name: str
     figures: dict[str, float]
     source: str
     comparable: str
+    task: str | None = None
 
 
 class Table(Part):

@@ -78,13 +78,15 @@ def run_row(
             only = _held_out(recipe)
         learnt = _learnt(recipe, table)
         settings = {"recipe": str(row.recipe), "settings": list(row.settings), "val": run.metrics["val"]}
-        settings |= {"seconds": run.metrics["seconds"], "stages": run.metrics["stages"]}
+        told = ("seconds", "stages", "graphs", "attention", "warnings", "tuned")
+        settings |= {name: run.metrics[name] for name in told if name in run.metrics}
     model = load(trained if row.recipe is not None else row.model or "starter")
     found = evaluate(
         model,
         root / table.data,
         split=table.split,
         text=table.text,
+        batch=row.batch,
         only=only,
         learnt=learnt,
         references=_references(table, root) if row.writes else None,

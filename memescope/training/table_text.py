@@ -49,7 +49,7 @@ def markdown(table: Table, results: Path = RESULTS) -> str:
         for kind in _kinds(there):
             n, its = cells(systems, task, table.figures, table.against, clean=kind == "clean")
             lines += [f"## {name}, {'as published' if kind == 'published' else 'clean rows'} (n = {n})", ""]
-            lines += _rows(table, its, first if kind == "clean" else None, results)
+            lines += _rows(table, its, first if kind == "clean" else None, results, name)
     return "\n".join([*lines, *written_markdown(table, there)])
 
 
@@ -59,7 +59,11 @@ def _kinds(there: Sequence[Measured]) -> tuple[str, ...]:
 
 
 def _rows(
-    table: Table, its: Mapping[str, Mapping[str, Cell]], clean_of: Mapping[str, Any] | None, results: Path
+    table: Table,
+    its: Mapping[str, Mapping[str, Cell]],
+    clean_of: Mapping[str, Any] | None,
+    results: Path,
+    task: str | None = None,
 ) -> list[str]:
     heads = ["row", *[head for figure in table.figures for head in (figure, f"less {table.against}")], "note"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
@@ -84,6 +88,8 @@ def _rows(
         lines.append("| " + " | ".join(shown) + " |")
     if clean_of is None:
         for paper in table.paper:
+            if task is not None and paper.task not in (None, task):
+                continue
             shown = [f"{paper.name} (paper)"]
             for figure in table.figures:
                 shown += [number(paper.figures.get(figure)), ""]
