@@ -461,7 +461,8 @@ def test_texts_of_held_out_splits_are_not_learnt_from(tmp_path: Path) -> None:
 
     root = canonical(tmp_path)
     with (root / "own" / "train.jsonl").open("a", encoding="utf-8") as file:
-        for text in ("A LOVELY  day number test 0", "\u201cA lovely day,\u201d\nnumber TEST 0!"):
+        twice = "Lock them up! Number train 1"
+        for text in ("A LOVELY  day number test 0", "\u201cA lovely day,\u201d\nnumber TEST 0!", twice):
             file.write(json.dumps({"id": text, "image": "train0.png", "text": text, "labels": {}}) + "\n")
     content = {
         "name": "p", "keep": "p", "out": "p", "data": {"root": str(root), "sets": ["own"]},
@@ -473,6 +474,15 @@ def test_texts_of_held_out_splits_are_not_learnt_from(tmp_path: Path) -> None:
     train_, val = read_texts(loaded)
     assert len(train_) + len(val) == 12
     assert not any("test 0" in meme.text.casefold() for meme in [*train_, *val])
+
+
+def test_a_set_that_is_there_twice_is_read_where_it_is_named_first(tmp_path: Path) -> None:
+    from memescope.training.mamba_pretrain import PretrainData, folders
+
+    for name in ("ready/own", "ready/one", "native/own", "native/two"):
+        (tmp_path / name).mkdir(parents=True)
+    found = folders(PretrainData(root=tmp_path, sets=("ready/*", "native/*")))
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["ready/one", "ready/own", "native/two"]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ CODE_VERSION = 2
 
 
 class PretrainData(Data):
-    """Which texts or pictures: folders under `root`, prepared sets or native files (`*` stands for any).
+    """Which texts or pictures: folders under `root`, prepared sets or native files (`*`: any), each name once.
 
     The training splits are learnt from, but for the share `val`, on which the checkpoint is chosen.
     """
@@ -122,22 +122,31 @@ def train_pretrain(recipe: PretrainRecipe, report: Progress) -> dict[str, Any]:
 
 
 def folders(data: PretrainData) -> list[Path]:
-    """The data folders that the patterns name, each once. `UsageError` for a pattern that finds none."""
-    found: dict[Path, None] = {}
+    """The data folders that the patterns name, each once. `UsageError` for a pattern that finds none.
+
+    Of two of one name, a set as prepared and as published, the first: published files may call all of a set `test`, and
+    nothing that the prepared set learns from would be left.
+    """
+    found: dict[str, Path] = {}
     for pattern in data.sets:
         some = sorted(path for path in data.root.glob(pattern) if path.is_dir())
         if not some:
             raise UsageError(f"{data.root / pattern}: no such folder; say where the data is with data.root=FOLDER")
-        found |= dict.fromkeys(some)
-    return list(found)
+        for path in some:
+            found.setdefault(path.name, path)
+    return list(found.values())
 
 
 def read_texts(recipe: PretrainRecipe) -> tuple[list[Meme], list[Meme]]:
     """Distinct training texts that no held-out split has, in (train, val); val by the hash of the text."""
     train, held = _memes(recipe.data)
     gone = {_words(meme.text) for meme in held}
-    texts = {meme.text: None for meme in train if (words := _words(meme.text)) and words not in gone}
-    return _split([Meme(text=text, id=_digest(text.encode())) for text in texts], recipe.data)
+    texts: dict[str, str] = {}
+    for meme in train:
+        words = _words(meme.text)
+        if words and words not in gone:
+            texts.setdefault(words, meme.text)
+    return _split([Meme(text=text, id=_digest(text.encode())) for text in texts.values()], recipe.data)
 
 
 def read_pictures(recipe: PretrainRecipe) -> tuple[list[Meme], list[Meme]]:
