@@ -415,6 +415,7 @@ def test_drawn_chains_are_kept_only_where_they_are_right(
     assert [one.id for one in rows[9:]] == ["r0~1", "r2~1", "r4~1", "r6~1", "r8~1"]
     assert told["written"] == 9
     assert told["whole_and_right"] == told["learnt_from"] == 5
+    assert told["right_by_label"] == {"negative": 2, "positive": 2, "neutral": 1}  # r0 and r6, r2 and r8, r4
     again, _ = add_sampled(assistant, "key", memes, settings, lambda *_: None)
     assert assistant.asked == 9  # what was written is kept
     assert [one.rationale for one in again] == [one.rationale for one in rows]

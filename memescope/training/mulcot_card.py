@@ -110,7 +110,8 @@ def _chains(roles: dict[str, Any]) -> str:
         )
     if its := roles.get("augmentation"):
         lines.append(
-            f"The assistant wrote {its['written']} chains, {its['whole_and_right']} of them whole and right; "
+            f"The assistant wrote {its['written']} chains, {its['whole_and_right']} of them whole and right "
+            f"({', '.join(f'{n} {label}' for label, n in its['right_by_label'].items()) or 'none'}); "
             f"{its['learnt_from']} were learnt from."
         )
     return "\n".join(lines) or "No chains were learnt from."

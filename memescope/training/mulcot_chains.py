@@ -118,16 +118,18 @@ def add_sampled(
     labels = load_taxonomy()[task].labels
     asked = spread([meme for meme in train if task in meme.labels], settings.rows)
     texts = sampled(assistant, key, asked, settings.temperature, settings.seed, report)
-    more, right = [], 0
+    more: list[Meme] = []
+    right: list[str] = []
     for meme, text in zip(asked, texts, strict=True):
         stated, gold = stated_label(text, labels), str(meme.labels[task])
         fits = is_right(text, gold, labels)
-        right += fits
+        right += [gold] * fits
         if fits or (settings.wrong == "keep" and stated is not None):
             more.append(with_chain(meme, reasoning(text), stated or gold, 1))
     told = {
         "written": len(texts),
-        "whole_and_right": right,
+        "whole_and_right": len(right),
+        "right_by_label": _counts(right),
         "ending_in_the_label": sum(
             stated_label(text, labels) == meme.labels[task] for meme, text in zip(asked, texts, strict=True)
         ),

@@ -83,7 +83,7 @@ def stated_label(text: str, labels: Sequence[str]) -> str | None:
     ordered = sorted(labels, key=len, reverse=True)
     word = re.compile("|".join(rf"(?<!\w){re.escape(label)}(?!\w)" for label in ordered), re.IGNORECASE)
     known = {label.lower(): label for label in labels}
-    _, there, after = text.rpartition(PREDICTION) if text.count(PREDICTION) == 1 else text.partition(PREDICTION)
+    _, there, after = text.partition(PREDICTION)
     if there and (match := word.search(after)):
         return known[match[0].lower()]
     every = word.findall(text)
