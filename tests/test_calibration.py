@@ -14,6 +14,7 @@ from memescope.evaluation.calibration import (
     fit_sigmoid,
     fit_softmax,
     log_loss,
+    out_of_fold,
 )
 from memescope.evaluation.reliability import (
     bin_of,
@@ -246,3 +247,20 @@ def test_events_by_kind():
     assert [list(v) for v in events("binary", p, y)] == [[0.3, 0.8], [1, 1]]
     assert [list(v) for v in events("multiclass", p, y)] == [[0.7, 0.8], [0, 1]]
     assert [list(v) for v in events("multilabel", p, y)] == [[0.7, 0.3, 0.2, 0.8], [0, 1, 0, 1]]
+
+
+def test_out_of_fold_no_row_sees_itself_or_its_group() -> None:
+    logits, truth = np.zeros((6, 2)), np.array([0, 0, 1, 1, 1, 1])
+    groups = np.array([0, 0, 1, 1, 2, 2])
+    seen = []
+
+    def fit(x: np.ndarray, y: np.ndarray) -> Calibration:
+        seen.append(len(x))
+        return Calibration("mean", (1.0, 1.0), (0.0, float(y.mean())))
+
+    found = out_of_fold(logits, truth, fit, folds=3, groups=groups)
+    # three folds, one of each group: the first group's rows get the mean of the others, 1; the others' 2 of 4
+    assert found[:, 1].tolist() == [1, 1, 0.5, 0.5, 0.5, 0.5]
+    assert seen == [4, 4, 4]
+    with pytest.raises(UsageError, match="at least two groups"):
+        out_of_fold(logits, truth, fit, groups=np.zeros(6))

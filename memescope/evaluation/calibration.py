@@ -15,8 +15,9 @@ Glossary of shapes: `n` rows, `k` labels. Binary tasks are given as (n, 2) logit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,10 +166,7 @@ def choose(
     lowers the log-loss by more than one standard error of the paired difference over rows. `UsageError` for one group.
     """
     x, y = _checked(logits, truth)
-    group = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    if group.max() == 0:
-        raise UsageError("calibration: choosing a method needs rows of at least two groups")
-    fold = np.random.default_rng(seed).permutation(int(group.max()) + 1)[group] % folds
+    fold = _folds(len(y), folds, seed, groups)
     losses = {method: np.empty(len(y)) for method in methods}
     for f in np.unique(fold):
         inside, outside = fold != f, fold == f
@@ -181,6 +179,32 @@ def choose(
         if gain.mean() > gain.std() / np.sqrt(len(gain)):
             best = method
     return fit_softmax(x, y, best), {method: float(loss.mean()) for method, loss in losses.items()}
+
+
+def out_of_fold(
+    logits: Floats,
+    truth: NDArray[np.generic],
+    fit: Callable[[Floats, NDArray[Any]], Calibration],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    groups: NDArray[np.generic] | None = None,
+) -> Floats:
+    """Calibrated logits (n, k): each row's by a fit to the rows of the other folds. Folds and errors as in `choose`."""
+    x = np.asarray(logits, np.float64)
+    fold = _folds(len(x), folds, seed, groups)
+    found = np.empty_like(x)
+    for f in np.unique(fold):
+        found[fold == f] = fit(x[fold != f], truth[fold != f]).logits(x[fold == f])
+    return found
+
+
+def _folds(n: int, folds: int, seed: int, groups: NDArray[np.generic] | None) -> NDArray[np.integer]:
+    """The fold of each row; rows of one group together."""
+    group = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if group.max() == 0:
+        raise UsageError("calibration: folds need rows of at least two groups")
+    return np.asarray(np.random.default_rng(seed).permutation(int(group.max()) + 1)[group] % folds)
 
 
 def _inverse_temperature(x: Floats, y: NDArray[np.integer]) -> float:

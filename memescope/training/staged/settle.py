@@ -1,19 +1,21 @@
 """After the last stage: calibration and the abstain threshold, from the selection split.
 
 DESIGN asks for out-of-fold training predictions; training a network five times over is what that would cost, so the
-split that chose the checkpoint is used, which the network did not learn from. The card says so.
+split that chose the checkpoint is used, which the network did not learn from. The card says so. What calibrated answers
+are like, and from which confidence they are believed, is measured out of fold: each row by a fit to the other folds'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from memescope.evaluation.abstention import choose_threshold
-from memescope.evaluation.calibration import choose, fit_sigmoid
+from memescope.evaluation.calibration import Calibration, choose, fit_sigmoid, fit_softmax, log_softmax, out_of_fold
 from memescope.evaluation.metrics import Scored, figures
 from memescope.evaluation.reliability import ece, events
 from memescope.meme import Meme, Reading
@@ -29,7 +31,7 @@ _TINY = 1e-9
 @dataclass(frozen=True)
 class Settled:
     """One task: `scale` and `bias` (one number a label) applied to its log-probabilities (multilabel: to its log-odds),
-    `abstain` the least confidence that is believed (None: none is), `figures` on the selection split after it."""
+    `abstain` the least confidence that is believed (None: none is), `figures` on the selection split, out of fold."""
 
     scale: tuple[float, ...]
     bias: tuple[float, ...]
@@ -53,18 +55,19 @@ def settle(
 
 def _settle(rows: Scored, groups: np.ndarray, abstain: AbstainPart, seed: int) -> Settled:
     p = np.clip(rows.probabilities, _TINY, 1 - _TINY)
+    logits = np.log(p / (1 - p)) if rows.multilabel else np.log(p)
+    truth: np.ndarray = rows.truth if rows.multilabel else rows.truth.astype(np.int64)
+    alone = len(np.unique(groups)) == 1
     if rows.multilabel:
-        fitted = fit_sigmoid(np.log(p / (1 - p)), rows.truth)
-        after = fitted.sigmoid(np.log(p / (1 - p)))
-        predicted: np.ndarray = after >= 0.5
+        fit: Callable[..., Calibration] = fit_sigmoid
+    elif alone:
+        fit = partial(fit_softmax, method=METHODS[0])
     else:
-        truth = rows.truth.astype(np.int64)
-        if len(np.unique(groups)) > 1:
-            fitted, _ = choose(np.log(p), truth, methods=METHODS, seed=seed, groups=groups)
-        else:
-            fitted, _ = choose(np.log(p), truth, methods=METHODS[:1], seed=seed, groups=np.arange(len(truth)))
-        after = fitted.softmax(np.log(p))
-        predicted = after.argmax(axis=1)
+        fit = partial(fit_softmax, method=choose(logits, truth, methods=METHODS, seed=seed, groups=groups)[0].method)
+    fitted = fit(logits, truth)
+    after = fitted.logits(logits) if alone else out_of_fold(logits, truth, fit, seed=seed, groups=groups)
+    after = 1 / (1 + np.exp(-after)) if rows.multilabel else np.exp(log_softmax(after))
+    predicted: np.ndarray = after >= 0.5 if rows.multilabel else after.argmax(axis=1)
     rows = replace(rows, probabilities=after, predicted=predicted)
     threshold = choose_threshold(
         rows.confidence, rows.correct, abstain.target_error, delta=abstain.delta, groups=groups
