@@ -25,6 +25,7 @@ from memescope.errors import UsageError  # noqa: E402
 from memescope.meme import Meme  # noqa: E402
 from memescope.models import load  # noqa: E402
 from memescope.models.memelens import MemeLens  # noqa: E402
+from memescope.models.memelens.model import sentences  # noqa: E402
 from memescope.models.memelens.prompting import Manner  # noqa: E402
 from memescope.models.reasons import writes_reasons  # noqa: E402
 from memescope.models.vlm.rows import row  # noqa: E402
@@ -182,6 +183,19 @@ def test_one_task_alone_costs_and_answers_as_among_all(run: Any) -> None:
     assert evidence["target"].says
     with pytest.raises(UsageError, match="does not answer abuse"):
         model.explain(memes[0], ["abuse"])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("One says it. Two says more. And thr", "One says it. Two says more."),
+        ("First line.\nSecon", "First line."),
+        ("说一句。再说一", "说一句。"),
+        ("A. and a very long tail without any end", "A. and a very long tail without any end"),
+    ],
+)
+def test_a_cut_explanation_ends_with_a_whole_sentence(text: str, kept: str) -> None:
+    assert sentences(text) == kept
 
 
 def test_explanations_are_marked_where_they_were_never_learnt(run: Any) -> None:

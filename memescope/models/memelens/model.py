@@ -159,7 +159,7 @@ class MemeLens(VlmModel):
         text = plain(meme.rationale).strip()
         most = self.config.max_rationale - ROOM
         places = self.vlm.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return text if len(places) <= most else text[: places[most - 1][1]]
+        return text if len(places) <= most else sentences(text[: places[most - 1][1]])
 
     # what is answered
 
@@ -259,3 +259,10 @@ class MemeLens(VlmModel):
             lead = f"{LABEL} {instruction.labels[label]}\n{EXPLANATION}"
         ask, _ = instruction.questions()[0]
         return Ask(ask.system, ask.user, lead, ask.image)
+
+
+def sentences(text: str) -> str:
+    """The whole sentences of a text that was cut, so that its end is learnt where something ends. The text as it is
+    where that would lose more than half of it."""
+    end = max(text.rfind(mark) for mark in (". ", "! ", "? ", ".\n", "\u3002"))
+    return text[: end + 1] if end >= len(text) // 2 else text

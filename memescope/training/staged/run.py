@@ -186,7 +186,10 @@ def _reasons(path: Path, memes: Sequence[Meme], task: str) -> dict[str, str]:
 
 def _texts(memes: Sequence[Meme]) -> str:
     """Names the words that are learnt from; labels and ids are in `split_hash`."""
-    return content_key([[meme.text, meme.rationale, meme.aspect] for meme in memes])
+    told = ("explains",)  # the tasks that a rationale is about, where it is told
+    return content_key(
+        [[m.text, m.rationale, m.aspect, *(m.meta[name] for name in told if name in m.meta)] for m in memes]
+    )
 
 
 def _needs(objective: Objective, tasks: Sequence[str]) -> str:
