@@ -429,3 +429,27 @@ def test_what_is_hidden_is_not_looked_at(hub: dict[str, str], make: str) -> None
     places = model.vlm.places(sight.grid)
     assert places.shape == (count, 2)
     assert 0 < float(places.min()) < float(places.max()) < 1
+
+
+def test_transformers_serve_knows_a_tinyvlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from transformers import AutoModelForMultimodalLM
+    from transformers.models.auto import modeling_auto
+
+    from memescope.backbones.tinyvlm import serving
+
+    folder, seen = tiny_vlm.tinyvlm(tmp_path), []
+    monkeypatch.setattr("transformers.cli.transformers.main", lambda: seen.append(sys.argv[1:]))
+    monkeypatch.setattr(sys, "argv", ["serving", folder, "--port", "8001"])
+    monkeypatch.setattr(
+        modeling_auto,
+        "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES",
+        dict(modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES),
+    )
+    serving.main()
+    assert seen == [["serve", folder, "--port", "8001"]]
+    # what the server does with a folder of this kind
+    model = AutoModelForMultimodalLM.from_pretrained(folder)
+    assert model.config.model_type in modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
+    assert type(model).__name__ == "TinyVlmForConditionalGeneration"
