@@ -61,6 +61,13 @@ def model(layers: int) -> Any:
         def __init__(self, made: Any) -> None:
             self.model, self.image, self.pad, self.end, self.gap = made, IMAGE, END, END, ""
 
+    class Silent(VlmModel):
+        def instructions(self, meme: Any, tasks: Any) -> list[Any]:
+            return []
+
+        def turns(self, meme: Any, objective: str) -> list[Any]:
+            return []
+
     text = {
         "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": layers,
         "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": VOCABULARY, "tie_word_embeddings": True,
@@ -69,7 +76,7 @@ def model(layers: int) -> Any:
     torch.manual_seed(0)
     config = TinyVlmConfig(text_config=text, visual_width=WIDTH, visual_side=SIDE, image_token_id=IMAGE)
     made = TinyVlmForConditionalGeneration(config).eval()
-    return VlmModel(VlmConfig(), Wordless(made)).eval()
+    return Silent(VlmConfig(), Wordless(made)).eval()
 
 
 def depth(made: Any) -> int:

@@ -8,16 +8,18 @@ Shape letters: `m` versions of a meme, `g` cells along one side of the picture, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from memescope.errors import UsageError
+from memescope.explanation.faithfulness import GRID, cell_versions
 from memescope.explanation.regions import mask_of, strong_regions
 from memescope.explanation.says import Effects, says
 from memescope.explanation.words import Word, explain_words, log_odds, strongest, without
-from memescope.meme import Evidence
+from memescope.meme import Evidence, Meme
 
 Tables = Mapping[str, np.ndarray]
 """Task -> probabilities (k,) of its labels."""
@@ -42,6 +44,33 @@ class Scene(Protocol):
     def blind(self) -> Tables:
         """The answers without the picture."""
         ...
+
+
+class MemeVersions:
+    """The scene of a model that is asked whole memes: hidden cells are filled with the picture's mean colour.
+
+    `ask` answers versions of the meme, in order. A model that does not `read`, or does not `look`, is not shown what it
+    would ignore.
+    """
+
+    def __init__(
+        self, meme: Meme, ask: Callable[[Sequence[Meme]], Sequence[Tables]], reads: bool = True, looks: bool = True
+    ) -> None:
+        self.meme, self.ask = meme, ask
+        self.text = meme.text if reads else ""
+        self.cells = GRID if looks and meme.image is not None else 0
+
+    def reading(self, texts: Sequence[str]) -> Sequence[Tables]:
+        """See `Scene`."""
+        return self.ask([replace(self.meme, text=text) for text in texts])
+
+    def hiding(self, masks: np.ndarray) -> Sequence[Tables]:
+        """See `Scene`."""
+        return self.ask(cell_versions(self.meme, ~masks.reshape(len(masks), -1)))
+
+    def blind(self) -> Tables:
+        """See `Scene`."""
+        return self.ask([replace(self.meme, image=None)])[0]
 
 
 def check_tasks(name: str, asked: Sequence[str], known: Sequence[str]) -> None:

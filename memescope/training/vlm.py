@@ -9,6 +9,7 @@ A family adds `class MyRecipe(VlmRecipe)` with its own `model`, a `VlmLearner` w
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ class VlmRecipe(StagedRecipe):
     model: VlmPart
 
 
-class VlmLearner:
+class VlmLearner(ABC):
     """A family's model to be trained. The recipe's seed decides everything new in it.
 
     `model` is what the Trainer has: the family's model, of which a checkpoint keeps what is trained; `made` the
@@ -179,9 +180,9 @@ class VlmLearner:
         config.card = card
         config.writes = any(stage.objective in ("rationale", "both", "explain") for stage in self._recipe.stages)
 
+    @abstractmethod
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""
-        raise NotImplementedError
 
 
 def trained_part(made: VlmModel, through: Callable[..., Any] | None = None) -> nn.Module:

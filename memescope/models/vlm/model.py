@@ -16,6 +16,7 @@ Shape letters: `b` rows, `t` tokens, `d` width, `m` learnt places, `w` words of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -72,7 +73,7 @@ class Fresh:
         return self._vlm.fixed_grid or self._vlm.grid(open_picture(picture))
 
 
-class VlmModel(PreTrainedModel):
+class VlmModel(PreTrainedModel, ABC):
     """A vision-language model that answers tasks. `core` is the model as transformers has it, adapters included."""
 
     config: VlmConfig
@@ -109,13 +110,13 @@ class VlmModel(PreTrainedModel):
 
     # what a family says
 
+    @abstractmethod
     def instructions(self, meme: Meme, tasks: Sequence[str]) -> list[Instruction]:
         """What some tasks are asked of a meme, one instruction for each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def turns(self, meme: Meme, objective: str) -> list[Turn]:
         """What is learnt of a meme; none where it has nothing to learn from."""
-        raise NotImplementedError
 
     def reason(self, meme: Meme) -> Ask | None:
         """What a rationale is asked with; None for a family or stage that writes none."""
