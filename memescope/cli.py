@@ -23,6 +23,9 @@ VERBS = {
 }
 """Every verb and what it is for; the function is `memescope.verbs.VERB.app`."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it; typer ends so, too."""
+
 _USAGE = "usage: memescope VERB [OPTIONS]\n\nRead memes: what they say, whether they harm, whom, and why.\n\nverbs:\n"
 _ENDING = """
 
@@ -55,13 +58,18 @@ def run(arguments: list[str]) -> int:
     if verb not in VERBS:
         print(f"memescope: no verb {verb!r}; there are: {', '.join(VERBS)}", file=sys.stderr)
         return 2
-    app: Callable[..., object] = import_module(f"memescope.verbs.{verb}").app
-    return _call(app, verb, rest)
+    status = _call(verb, rest)
+    if status == INTERRUPTED:
+        print("\nstopped; what was finished is kept: the same command goes on from here", file=sys.stderr)
+    return status
 
 
-def _call(app: Callable[..., object], verb: str, rest: list[str]) -> int:
+def _call(verb: str, rest: list[str]) -> int:
     try:
+        app: Callable[..., object] = import_module(f"memescope.verbs.{verb}").app
         app(args=rest, prog_name=f"memescope {verb}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except UsageError as error:
@@ -70,9 +78,6 @@ def _call(app: Callable[..., object], verb: str, rest: list[str]) -> int:
     except MemescopeError as error:
         print(f"memescope {verb}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         return 0
     return 0

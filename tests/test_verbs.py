@@ -73,3 +73,14 @@ def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (61, "1 min 1 s"), (3700, "1 h 1 min")])
 def test_durations(seconds: float, said: str) -> None:
     assert progress._duration(seconds) == said
+
+
+def test_ctrl_c_in_any_verb_says_what_becomes_of_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "examine", stopped)
+    assert run(["doctor"]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err

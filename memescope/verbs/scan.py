@@ -53,22 +53,18 @@ def scan(
     if reasons not in get_args(Reasons):
         raise UsageError(f"--reasons {reasons!r}: expected one of {', '.join(get_args(Reasons))}")
     chosen = cast(Reasons, reasons)
-    try:
-        with progress("scan", quiet=as_json) as report_progress:
-            result = run_scan(
-                paths,
-                out,
-                model=with_access(model, allow_remote, key_env),
-                policy=policy,
-                hashlist=hashlist,
-                workers=workers,
-                timeout=timeout,
-                reasons=chosen,
-                progress=report_progress,
-            )
-    except KeyboardInterrupt:
-        print("stopped; what was read is kept: the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with progress("scan", quiet=as_json) as report_progress:
+        result = run_scan(
+            paths,
+            out,
+            model=with_access(model, allow_remote, key_env),
+            policy=policy,
+            hashlist=hashlist,
+            workers=workers,
+            timeout=timeout,
+            reasons=chosen,
+            progress=report_progress,
+        )
     found = result.results
     if as_json:
         summary = {
