@@ -122,11 +122,11 @@ def test_paired_verdicts():
     for figure in ("accuracy", "deciding_f1", "auroc", "brier", "log_loss", "aurc"):
         assert compare(found["good"][figure], found["bad"][figure], figure).verdict == "better", figure
         assert compare(found["bad"][figure], found["good"][figure], figure).verdict == "worse", figure
-        assert compare(found["good"][figure], found["also"][figure], figure).verdict == "equal", figure
+        assert compare(found["good"][figure], found["also"][figure], figure).verdict == "no difference shown", figure
     difference = compare(found["good"]["accuracy"], found["bad"]["accuracy"], "accuracy")
     assert difference.value == pytest.approx((good == truth).mean() - (bad == truth).mean())
     itself = compare(found["good"]["accuracy"], found["good"]["accuracy"], "accuracy")
-    assert (itself.value, itself.low, itself.high, itself.verdict) == (0, 0, 0, "equal")
+    assert (itself.value, itself.low, itself.high, itself.verdict) == (0, 0, 0, "no difference shown")
 
 
 def test_pairing_sees_what_unpaired_intervals_hide():

@@ -18,7 +18,7 @@ from memescope.errors import UsageError
 from memescope.evaluation.metrics import LOWER_IS_BETTER, Scored, deciding, measures
 
 Floats = NDArray[np.float64]
-Decision = Literal["better", "equal", "worse", "undecided"]
+Decision = Literal["better", "no difference shown", "worse", "undecided"]
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -39,7 +39,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """First minus second with its interval, and what it means for the first: `equal` is "no difference shown"."""
+    """First minus second with its interval, and what it means for the first."""
 
     value: float
     low: float
@@ -114,7 +114,7 @@ def compare(first: Floats, second: Floats, figure: str, level: float = LEVEL) ->
     """The paired difference of one figure, from (1 + r,) values of two systems over the same resamples."""
     difference = first - second
     low, high = _percentiles(difference[1:], level)
-    verdict: Decision = "equal"
+    verdict: Decision = "no difference shown"
     if np.isnan([difference[0], low, high]).any():
         verdict = "undecided"
     elif low > 0 or high < 0:

@@ -62,8 +62,8 @@ def evaluate_model(
 ) -> None:
     """Measure a model on a prepared set, beside simple baselines fitted in the same run.
 
-    Every figure comes with n and an interval, every task with a paired comparison: better, equal or worse than the best
-    baseline. Leaves metrics.json and predictions.jsonl.
+    Every figure comes with n and an interval, every task with a paired comparison to the best baseline: better, worse,
+    or no difference shown. Leaves metrics.json and predictions.jsonl.
 
     Example:  memescope data synth drawn --splits  and then  memescope eval starter --data drawn --text ocr
     """
