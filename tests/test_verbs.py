@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,14 @@ def test_doctor_names_what_is_missing_and_how_to_get_it(
     printed = capsys.readouterr()
     assert "PROBLEM: pdqhash is missing: pip install memescope" in printed.err
     assert "not installed; pip install 'memescope[ocr]'" in printed.out
+
+
+def test_doctor_knows_every_extra_and_what_it_needs() -> None:
+    with open(Path(__file__).parent.parent / "pyproject.toml", "rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    assert set(doctor.EXTRAS) == set(extras) - {"dev"}
+    assert doctor._needed("teacher") == extras["teacher"]
+    assert "transformers" in doctor._needed("train")
 
 
 def test_doctor_says_when_the_model_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
 from importlib import metadata
 from typing import Annotated, Any
@@ -24,10 +25,12 @@ CORE = (
     "sqlalchemy",
 )
 EXTRAS = {
-    "ocr": (("tesserocr",), "reading scripts the default OCR lacks (Hindi, Bengali, Arabic ...)"),
-    "data": (("uharfbuzz",), "drawing memes"),
-    "train": (("torch", "transformers", "scikit-learn", "safetensors"), "train, eval, hub backbones"),
+    "ocr": "reading scripts the default OCR lacks (Hindi, Bengali, Arabic ...)",
+    "data": "bringing in, auditing and exporting datasets; drawing memes",
+    "teacher": "rationales by a language model behind an OpenAI-compatible endpoint",
+    "train": "training, evaluation, backbones from the hub",
 }
+"""What each extra of the package is for; which packages it needs is in the package's metadata."""
 
 
 @app.command()
@@ -49,8 +52,8 @@ def examine() -> dict[str, Any]:
     core = {name: _version(name) for name in CORE}
     problems = [f"{name} is missing: pip install memescope" for name, version in core.items() if version is None]
     extras = {}
-    for extra, (packages, purpose) in EXTRAS.items():
-        versions = {name: _version(name) for name in packages}
+    for extra, purpose in EXTRAS.items():
+        versions = {name: _version(name) for name in _needed(extra)}
         extras[extra] = {
             "for": purpose,
             "there": all(versions.values()),
@@ -84,6 +87,11 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _needed(extra: str) -> list[str]:
+    marked = [one.split(";") for one in metadata.requires("memescope") or []]
+    return [re.split(r"[^\w.-]", name)[0] for name, *marker in marked if marker and f'"{extra}"' in marker[0]]
+
+
 def _try(what: str, problems: list[str], look: Any) -> Any:
     try:
         return look()
@@ -110,7 +118,9 @@ def _print(found: dict[str, Any]) -> None:
     for name, version in found["core"].items():
         print(f"  {'ok ' if version else 'MISSING'} {name} {version or ''}")
     for extra, entry in found["extras"].items():
-        state = "there" if entry["there"] else f"not installed; {entry['get']}"
+        missing = [name for name, version in entry["packages"].items() if version is None]
+        lacks = "not installed" if len(missing) == len(entry["packages"]) else f"lacks {', '.join(missing)}"
+        state = "there" if entry["there"] else f"{lacks}; {entry['get']}"
         print(f"extra '{extra}' ({entry['for']}): {state}")
     if found["starter"]:
         print(f"starter model: version {found['starter']['version']}, {len(found['starter']['tasks'])} tasks")

@@ -23,7 +23,7 @@ class Text(StrEnum):
 
 @app.command("eval")
 def evaluate_model(
-    run: Annotated[str | None, typer.Argument(help="Model by name, or a run folder.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Model by name, a run folder, or openai:URL.")] = None,
     data: Annotated[Path | None, typer.Option(help="Prepared set: a folder with SPLIT.jsonl and pictures.")] = None,
     split: Annotated[str, typer.Option(help="Which split to measure on: test, val or train.")] = "test",
     text: Annotated[Text, typer.Option(help="The set's own text, or what our OCR reads.")] = Text.given,

@@ -28,7 +28,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def explain(
     image: Annotated[Path, typer.Argument(help="The picture of the meme.")],
     text: Annotated[str | None, typer.Option(help="Its text. Default: what OCR reads in the picture.")] = None,
-    model: Annotated[str, typer.Option(help="A packaged model or a run folder.")] = "starter",
+    model: Annotated[str, typer.Option(help="A packaged model, a run folder, or openai:URL.")] = "starter",
     task: Annotated[list[str] | None, typer.Option(help="Explain this task; repeat for several. Default: all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: IMAGE's name + -explained.")] = None,
     method: Annotated[

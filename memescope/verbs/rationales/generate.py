@@ -24,7 +24,7 @@ def generate_command(
     model: options.ModelName,
     out: Annotated[Path | None, typer.Option(help="File of JSON lines to write; needed unless --dry-run.")] = None,
     prompt: Annotated[
-        str, typer.Option(help="abductive, explanation, chain, paraphrase, or a file of your own (.yaml).")
+        str, typer.Option(help="abductive, brief, explanation, chain, paraphrase, or a file of your own (.yaml).")
     ] = "abductive",
     task: Annotated[
         str | None, typer.Option(help="Task whose label is explained. Default: the only one, or only binary one.")
