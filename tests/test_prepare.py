@@ -16,7 +16,7 @@ from PIL import Image
 
 from memescope.cache import Cache
 from memescope.cli import run
-from memescope.datasets import checking, has_split, read_split, split_hash, splits_of
+from memescope.datasets import checking, has_split, read_split, split_hash, splits_of, spread
 from memescope.datasets.checking import check_pictures
 from memescope.datasets.opening import open_memes
 from memescope.datasets.prepare import prepare
@@ -403,3 +403,11 @@ def test_without_the_extra_its_name_is_said(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(MissingExtra, match=r"memescope\[data\]"):
         prepare([tmp_path / "fhm"], tmp_path / "again")
     assert len(open_memes(tmp_path / "fhm")) == 12  # native files need nothing
+
+
+def test_some_rows_are_spread_evenly() -> None:
+    rows = list("abcdefgh")
+    assert spread(rows, 3) == ["a", "e", "h"]  # places 0, 3.5 (to the even one), 7
+    assert spread(rows, 1) == ["a"]
+    assert spread(rows, 0) == spread(rows, 8) == spread(rows, 9) == rows
+    assert spread([], 3) == []

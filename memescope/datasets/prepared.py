@@ -14,7 +14,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from memescope.datasets.arrow import read_rows, stored_splits
 from memescope.datasets.clean import Clean, kept
@@ -30,6 +32,8 @@ RECORD = "prepared.json"
 """What makes a hub dataset on disk a prepared set: how it was made and where its pictures lie."""
 _NO_SPLITS = frozenset({"truth", "problems", "results", "predictions", "log"})
 """Files of JSON lines that memescope writes beside splits."""
+
+_T = TypeVar("_T")
 
 
 def in_order(splits: Sequence[str]) -> list[str]:
@@ -204,3 +208,10 @@ def split_hash(memes: Sequence[Meme]) -> str:
     for meme in memes:
         digest.update(json.dumps([meme.source, meme.id, meme.labels], sort_keys=True).encode())
     return digest.hexdigest()[:12]
+
+
+def spread(rows: Sequence[_T], count: int) -> list[_T]:
+    """`count` of some rows, spread evenly from the first to the last; all for 0, and where there are no more."""
+    if not count or count >= len(rows):
+        return list(rows)
+    return [rows[i] for i in np.linspace(0, len(rows) - 1, count).round().astype(int)]

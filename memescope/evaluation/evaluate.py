@@ -14,11 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
 from memescope.cache import Cache, content_key
 from memescope.curation.identity import KEYS_RULE, Identity, Key, Progress, identify, near_keys, seen
-from memescope.datasets import has_split, read_split, split_hash
+from memescope.datasets import has_split, read_split, split_hash, spread
 from memescope.datasets.clean import CLEAN_FILE, read_clean
 from memescope.errors import MemescopeError, UsageError
 from memescope.evaluation.baselines import BASELINES, answer_baselines
@@ -86,9 +84,7 @@ def evaluate(
     Raises `UsageError` for a set without the split, for one that shares no task with the model, and when no row can be
     read.
     """
-    memes = read_split(data, split)
-    if limit is not None and limit < len(memes):
-        memes = [memes[i] for i in np.linspace(0, len(memes) - 1, limit).round().astype(int)]
+    memes = spread(read_split(data, split), limit or 0)
     measured_on = split_hash(memes)
     if only is not None:
         memes = [meme for meme in memes if meme.id in only]

@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from memescope.curation.identity import Progress
+from memescope.datasets import spread
 from memescope.errors import UsageError
 from memescope.evaluation.generated import means, synonyms_known, text_figures
 from memescope.evaluation.intervals import RESAMPLES
@@ -62,8 +63,7 @@ def write_for(
     there = [i for i, row in enumerate(rows) if references.get(row.id)]
     if not there:
         raise UsageError(f"none of the {len(rows)} rows has a rationale among the {len(references)} references")
-    if most and most < len(there):
-        there = [there[i] for i in np.linspace(0, len(there) - 1, most).round().astype(int)]
+    there = spread(there, most)
     for start in range(0, len(there), BATCH):
         some = there[start : start + BATCH]
         shown = [Meme(m.image, m.text, m.id, m.lang, aspect=m.aspect) for m in (memes[i] for i in some)]

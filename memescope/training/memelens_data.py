@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 
+from memescope.datasets import spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.rationales.published import import_rationales
@@ -75,20 +75,12 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
         if data.fraction < 1:
             learnt = spread(learnt, max(1, round(data.fraction * len(learnt))))
         chosen = read_memes(one, (own.val,))
-        if data.val_limit:
-            chosen = spread(chosen, data.val_limit)
+        chosen = spread(chosen, data.val_limit)
         if name in data.reasons:
             learnt, chosen = (_with_reasons(some, data.reasons[name]) for some in (learnt, chosen))
         train += learnt
         val += chosen
     return _mixture(train, data), [_labelled(meme, data.tasks) for meme in val]
-
-
-def spread(memes: Sequence[Meme], count: int) -> list[Meme]:
-    """So many of them, spread evenly; all where there are no more."""
-    if count >= len(memes):
-        return list(memes)
-    return [memes[i] for i in np.linspace(0, len(memes) - 1, count).round().astype(int)]
 
 
 def _mixture(memes: Sequence[Meme], data: MemeLensData) -> list[Meme]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from memescope.cache import Cache, content_key
+from memescope.datasets import spread
 from memescope.errors import MemescopeError
 from memescope.meme import Meme
 from memescope.models.mulcot.chain import is_right, shortened, stated_label
@@ -28,8 +29,6 @@ VERSION = 1
 
 def read_chained(recipe: MulCotRecipe, report: Progress) -> tuple[list[Meme], list[Meme], dict[str, Any]]:
     """Training memes with their teacher's chains, selection memes, and what there is to say of the chains."""
-    from memescope.training.mulcot import spread
-
     data = recipe.data
     train, val = read_staged(recipe.model_copy(update={"data": data.model_copy(update={"rationales": None})}))
     val = spread(val, data.val_rows)
@@ -109,7 +108,7 @@ def add_sampled(
     Each chain is kept by the assistant's `key` and what it was written about as soon as its batch is done.
     """
     from memescope.models.mulcot.model import reasoning
-    from memescope.training.mulcot import spread, with_chain
+    from memescope.training.mulcot import with_chain
 
     settings = recipe.augment
     if settings is None:

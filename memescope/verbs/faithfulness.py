@@ -24,12 +24,12 @@ FEWEST = 10
 
 def report(model: Model, data: Path, tasks: Sequence[str], count: int, out: Path | None, as_json: bool) -> None:
     """Measure `count` memes of the test split, spread evenly; print a table and write faithfulness.json into `out`."""
-    from memescope.datasets import read_split
+    from memescope.datasets import read_split, spread
 
     memes = read_split(data, "test")
     if not memes:
         raise UsageError(f"{data}: its test split is empty")
-    memes = [memes[i] for i in np.linspace(0, len(memes) - 1, min(count, len(memes))).round().astype(int)]
+    memes = spread(memes, count)
     found: dict[str, list[Curves]] = {}
     for number, meme in enumerate(memes):
         for task in tasks:
