@@ -19,8 +19,8 @@ from memescope.errors import MemescopeError, UsageError
 from memescope.perception import runtime, tesseract
 from memescope.perception.detector import TextBox, TextDetector, _corners, _rectangles
 from memescope.perception.letters import isolate
-from memescope.perception.lines import around, rows_of_blocks
-from memescope.perception.ocr import OcrEngine, load_ocr, ocr_engines
+from memescope.perception.lines import OcrResult, around, rows_of_blocks
+from memescope.perception.ocr import OcrEngine, kept_texts, load_ocr, ocr_engines
 from memescope.perception.other_scripts import ILLEGIBLE, LOOKS, is_unread, legibility, legible
 from memescope.perception.pictures import Picture, open_picture
 from memescope.perception.recogniser import HEIGHT, LineReader, Strip, cut
@@ -349,3 +349,28 @@ def test_real_memes_are_read(real_data: Path, engine: OcrEngine, lang: str, most
     assert time.process_time() - start < 0.4 * len(memes)
     pairs = [(letters(text), letters(truth.text)) for text, truth in zip(read, memes, strict=True)]
     assert character_error(pairs) <= most
+
+
+def test_a_picture_is_read_once_whoever_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from memescope.curation.identity import Identity
+    from memescope.evaluation.evaluate import read_texts
+    from memescope.meme import Meme
+    from memescope.training.cache import file_digest, with_ocr_text
+
+    class Engine:
+        version = "scripted"
+        reads = 0
+
+        def read(self, picture: Picture) -> OcrResult:
+            self.reads += 1
+            return OcrResult("half \ud83d of a sign")
+
+    engine = Engine()
+    monkeypatch.setattr("memescope.perception.ocr.load_ocr", lambda: engine)
+    (tmp_path / "a.jpg").write_bytes(drawn_meme())
+    meme = Meme(tmp_path / "a.jpg", "its own text")
+    [learnt] = with_ocr_text([meme], lambda *_: None)
+    [(measured, _)] = read_texts([(meme, Identity((), file_digest(meme.image)))], lambda *_: None)
+    assert learnt.text == measured.text == "half \ud83d of a sign"
+    assert list(kept_texts([(meme.image, file_digest(meme.image))])) == [measured.text]
+    assert engine.reads == 1

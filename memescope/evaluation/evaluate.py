@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from memescope.cache import Cache, content_key
 from memescope.curation.identity import KEYS_RULE, Identity, Key, Progress, identify, near_keys, seen
 from memescope.datasets import has_split, read_split, split_hash, spread
 from memescope.datasets.clean import CLEAN_FILE, read_clean
@@ -27,7 +26,6 @@ from memescope.evaluation.score import score
 from memescope.evaluation.written import score_written, write_for
 from memescope.meme import Meme, Reading
 from memescope.models import Looks, Narrows
-from memescope.perception.pictures import open_picture
 from memescope.taxonomy import Task, load_taxonomy
 
 Text = Literal["given", "ocr"]
@@ -157,19 +155,13 @@ def evaluate(
 def read_texts(pairs: Sequence[tuple[Meme, Identity]], progress: Progress) -> list[tuple[Meme, Identity]]:
     """The memes with the text our OCR reads and the language found in it; readings are kept by picture and engine."""
     from memescope.perception.language import detect
-    from memescope.perception.ocr import load_ocr
+    from memescope.perception.ocr import kept_texts
 
-    engine, cache = load_ocr(), Cache("ocr")
-    result = []
-    for done, (meme, identity) in enumerate(pairs, 1):
-        key = content_key(engine.version, identity.picture)
-        stored = cache.get([key])
-        if key not in stored:
-            stored[key] = engine.read(open_picture(meme.image)).text.encode()
-            cache.put(stored)
-        text = stored[key].decode()
+    result: list[tuple[Meme, Identity]] = []
+    texts = kept_texts((meme.image, identity.picture) for meme, identity in pairs)
+    for (meme, identity), text in zip(pairs, texts, strict=True):
         result.append((replace(meme, text=text, lang=detect(text)), identity))
-        progress("read text", done, len(pairs))
+        progress("read text", len(result), len(pairs))
     return result
 
 

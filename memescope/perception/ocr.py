@@ -6,15 +6,17 @@ settings for memes: large lettering needs little resolution, so the picture is l
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from memescope.cache import Cache, content_key
 from memescope.perception.detector import TextBox, TextDetector
 from memescope.perception.lines import Line, OcrResult, around, rows_of_blocks
 from memescope.perception.other_scripts import OtherScripts, is_unread, legible
-from memescope.perception.pictures import Picture
+from memescope.perception.pictures import Picture, open_picture
 from memescope.perception.recogniser import LineReader, Strip, cut
 from memescope.perception.runtime import DETECTOR, RECOGNISER, rapidocr_version
 from memescope.perception.scripts import script_of
@@ -99,6 +101,18 @@ def _points(corners: np.ndarray) -> tuple[tuple[float, float], ...]:
 def load_ocr(threads: int = 1) -> OcrEngine:
     """The engine, opened once in each process."""
     return OcrEngine(threads)
+
+
+def kept_texts(pictures: Iterable[tuple[Any, str]]) -> Iterator[str]:
+    """The text in each picture, given with the SHA-256 of its bytes: read once, then taken from `memescope.cache`."""
+    engine, cache = load_ocr(), Cache("ocr")
+    for image, digest in pictures:
+        key = content_key(engine.version, digest)
+        kept = cache.get([key])
+        if key not in kept:
+            kept[key] = engine.read(open_picture(image)).text.encode("utf-8", "surrogatepass")
+            cache.put(kept)
+        yield kept[key].decode("utf-8", "surrogatepass")
 
 
 def ocr_engines() -> dict[str, Any]:

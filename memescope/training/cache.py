@@ -57,18 +57,12 @@ def encode_memes(memes: Sequence[Meme], bits: int, progress: Progress) -> Featur
 
 def with_ocr_text(memes: Sequence[Meme], progress: Progress) -> list[Meme]:
     """The same memes with the text our OCR reads in their pictures."""
-    from memescope.perception.ocr import load_ocr
+    from memescope.perception.ocr import kept_texts
 
-    engine, cache = load_ocr(), Cache("ocr")
     found = []
-    for done, meme in enumerate(memes, 1):
-        key = content_key(engine.version, file_digest(meme.image))
-        stored = cache.get([key])
-        if key not in stored:
-            stored[key] = engine.read(open_picture(meme.image)).text.encode("utf-8", "surrogatepass")
-            cache.put(stored)
-        found.append(replace(meme, text=stored[key].decode("utf-8", "surrogatepass")))
-        progress("read text", done, len(memes))
+    for meme, text in zip(memes, kept_texts((meme.image, file_digest(meme.image)) for meme in memes), strict=True):
+        found.append(replace(meme, text=text))
+        progress("read text", len(found), len(memes))
     return found
 
 
