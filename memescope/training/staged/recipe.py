@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from memescope.taxonomy import load_taxonomy
+from memescope.taxonomy.tasks import Kind
 from memescope.training.recipe import Data, Part, Recipe
 
 Objective = Literal["rationale", "label", "both", "explain", "pretrain"]
@@ -75,9 +78,32 @@ class AbstainPart(Part):
 
 
 class StagedRecipe(Recipe):
-    """Everything a run in stages depends on; each family adds its `model`."""
+    """Everything a run in stages depends on; each family adds its `model`, and says which `objectives` its stages can
+    learn and which `kinds` of task."""
+
+    objectives: ClassVar[tuple[Objective, ...]] = get_args(Objective)
+    kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
 
     data: StagedData
     stages: tuple[Stage, ...] = Field(min_length=1)
     train: StagedTraining = StagedTraining()
     abstain: AbstainPart = AbstainPart()
+
+    @model_validator(mode="after")
+    def _family_can_learn_it(self) -> Self:
+        self.check_stages(self.stages)
+        self.check_kinds(self.data.tasks)
+        return self
+
+    def check_stages(self, stages: Sequence[Stage]) -> None:
+        """`ValueError` for a stage with an objective that the family does not learn."""
+        for stage in stages:
+            if stage.objective not in self.objectives:
+                known = ", ".join(self.objectives)
+                raise ValueError(f"stage {stage.name!r}: this family learns {known}, and not {stage.objective}")
+
+    def check_kinds(self, tasks: Sequence[str]) -> None:
+        """`ValueError` for a task of a kind that the family does not learn."""
+        for task in tasks:
+            if (kind := load_taxonomy()[task].kind) not in self.kinds:
+                raise ValueError(f"task {task!r} is {kind}: this family learns tasks that are {', '.join(self.kinds)}")
