@@ -51,6 +51,12 @@ def test_without_a_compiler_scans_run_in_plain_torch(
     assert "looked for no-such-compiler" in str(build.library()[1])
 
 
+def test_windows_gets_plain_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(build.platform, "system", lambda: "Windows")
+    monkeypatch.setenv("MEMESCOPE_SSM_BUILD", str(tmp_path))
+    assert build.library() == (None, "the kernel is not built for Windows")
+
+
 def script(path: Path, text: str) -> str:
     path.write_text("#!/bin/sh\n" + text)
     path.chmod(0o755)

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from memescope.backbones.catalogue import PULLABLE, Entry, Origin, cache_folder, pulled
 from memescope.errors import MemescopeError, MissingExtra, UsageError
+from memescope.locks import lock
 
 Say = Callable[[str], None]
 
@@ -52,7 +52,7 @@ def pull(name: str, file: Path | None = None, say: Say = lambda line: None) -> P
     target = pulled(name)
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(target.parent):
+        with lock(target.parent / ".lock", wait=True):
             if not target.is_dir():
                 _make(wanted, origin, target, file, say)
                 return target
@@ -78,19 +78,6 @@ def _make(wanted: Entry, origin: Origin, target: Path, file: Path | None, say: S
     if file is None:
         source.unlink(missing_ok=True)
     say(f"ready: {target}")
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Wait until no other process pulls into this folder. A kill lets go."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two pulls at once do the work twice, and the later one fails
-        yield
-        return
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def convert(origin: Origin, source: Path, work: Path) -> dict[str, float]:

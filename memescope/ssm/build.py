@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 
 from memescope.cache import cache_folder
+from memescope.locks import lock
 
 VARIABLE = "MEMESCOPE_CXX"
 COMPILERS = ("c++", "g++", "clang++")
@@ -49,13 +50,15 @@ def library() -> tuple[ctypes.CDLL | None, str | None]:
 def _loaded(wanted: str, folder: str) -> tuple[ctypes.CDLL | None, str | None]:
     try:
         return ctypes.CDLL(str(_built(_compiler(wanted), Path(folder)))), None
-    except (OSError, RuntimeError, subprocess.SubprocessError, ImportError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         reason = str(error) or type(error).__name__
         _log.warning("selective scan: plain torch is used, as the kernel could not be compiled: %s", reason)
         return None, reason
 
 
 def _compiler(wanted: str) -> str:
+    if platform.system() == "Windows":
+        raise RuntimeError("the kernel is not built for Windows")
     names = () if wanted == "none" else (wanted,) if wanted else COMPILERS
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is None:
@@ -66,8 +69,6 @@ def _compiler(wanted: str) -> str:
 
 def _built(compiler: str, folder: Path) -> Path:
     """The library's path, compiled if it is not there."""
-    import fcntl  # absent on Windows, where plain torch is used
-
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     sets = (BASE, *X86) if x86 else (BASE,)
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
@@ -77,9 +78,7 @@ def _built(compiler: str, folder: Path) -> Path:
     made = folder / f"scan-{key.hexdigest()[:20]}.so"
     if made.exists():
         return made
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(folder / "lock", wait=True):
         if not made.exists():
             start = time.monotonic()
             _log.warning("selective scan: compiling the kernel into %s (once, about a quarter of a minute)", made)
