@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memescope.atomic import write_whole
 from memescope.curation.identity import Progress
 from memescope.errors import UsageError
 from memescope.evaluation.predictions import Row, read_rows, to_lines
@@ -43,23 +42,7 @@ def rescore(folder: str | Path, *, seed: int | None = None, progress: Progress =
 def write(evaluation: Evaluation, folder: str | Path) -> Path:
     """Write `predictions.jsonl`, then `metrics.json`, each at once or not at all; gives the path of the latter."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "predictions.jsonl", to_lines(evaluation.rows))
     path = folder / "metrics.json"
     write_whole(path, json.dumps(evaluation.metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Write a file so that a reader, or a kill, sees the old content or the new, never half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memescope.atomic import write_whole
 from memescope.datasets.clean import RULE
 from memescope.evaluation.averages import AVERAGED
 from memescope.evaluation.intervals import NOT_COMPARED
 from memescope.evaluation.metrics import DECIDING_ROWS
 from memescope.evaluation.predictions import MODEL
-from memescope.evaluation.results import write_whole
 from memescope.evaluation.score import best_baseline
 from memescope.taxonomy import load_taxonomy
 
@@ -94,7 +94,6 @@ def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def write_summary(metrics: Mapping[str, Any], folder: str | Path) -> Path:
     """Write `<dataset>-<text>-<seed>.json` into a results folder; gives its path."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{metrics['data']}-{metrics['text']}-{metrics['seed']}.json"
     text = json.dumps(summary(metrics), indent=1, ensure_ascii=False, allow_nan=False)
     # Innermost objects, such as a figure with its interval, on one line: a table can be read and its changes seen.

@@ -6,14 +6,12 @@ A file holds valid rationales only. What could not be had stands beside it, in `
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from memescope.atomic import atomic
 from memescope.errors import UsageError
 from memescope.meme import Label, Meme
 
@@ -121,24 +119,15 @@ def _rationale(row: Mapping[str, Any], where: str) -> Rationale:
 
 def save(path: str | Path, records: Iterable[Rationale | Failure | Mapping[str, Any]]) -> int:
     """Write JSON lines: all of them or, when killed, none. Returns how many."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     count = 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Lone surrogates, which JSON can hold and UTF-8 cannot, stay escapes.
-        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
+        with atomic(Path(path)) as file:
             for count, record in enumerate(records, 1):  # noqa: B007 - the number of records is what is returned
                 row = record if isinstance(record, Mapping) else record.to_dict()
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+                # Lone surrogates, which JSON can hold and UTF-8 cannot, stay escapes.
+                file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
     return count
 
 

@@ -17,8 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
 
+from memescope.atomic import atomic
 from memescope.meme import Verdict
-from memescope.report.atomic import atomic
 from memescope.report.encode import Vocabulary, data_uri, detail, row, script_json
 from memescope.report.info import ScanInfo
 from memescope.taxonomy import load_taxonomy

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from memescope.atomic import atomic
 from memescope.meme import Verdict
-from memescope.report.atomic import atomic
 from memescope.report.encode import dumps
 from memescope.taxonomy import load_taxonomy
 

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from memescope.atomic import write_whole
 from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.training.mamba import ImagePart, MambaStage, TextPart, side, tricks
 from memescope.training.recipe import Data, Part, Recipe
-from memescope.training.run import Progress, put, write_recipe
+from memescope.training.run import Progress, write_recipe
 from memescope.training.staged.recipe import Objective, StagedTraining
 
 if TYPE_CHECKING:
@@ -115,9 +116,9 @@ def train_pretrain(recipe: PretrainRecipe, report: Progress) -> dict[str, Any]:
     }
     recipe.out.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe)
-    put(recipe.out / "log.jsonl", (folder / "log.jsonl").read_bytes())
-    put(recipe.out / "MODEL_CARD.md", card(recipe, metrics).encode())
-    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    write_whole(recipe.out / "log.jsonl", (folder / "log.jsonl").read_bytes())
+    write_whole(recipe.out / "MODEL_CARD.md", card(recipe, metrics))
+    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 

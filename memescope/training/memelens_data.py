@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from memescope.datasets import spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.models.memelens.prompting import can_ask
 from memescope.rationales.published import import_rationales
 from memescope.rationales.store import load_rationales
 from memescope.taxonomy import load_taxonomy
@@ -60,6 +60,8 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
 
     `meta["copy"]` numbers the rounds in which a meme comes; `meta["explains"]` are the tasks its rationale is about.
     """
+    from memescope.datasets import spread
+
     if data.rationales is not None:
         raise UsageError("data.rationales is for one set; give data.reasons by set: {SET: {file: FILE, task: TASK}}")
     for name in (*data.reasons, *data.splits):
@@ -83,25 +85,37 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
     return _mixture(train, data), [_labelled(meme, data.tasks) for meme in val]
 
 
+def explained_tasks(memes: Sequence[Meme], tasks: Sequence[str]) -> tuple[str, ...]:
+    """Those of the tasks that memes of a mixture have an explanation of."""
+    found = {task for meme in memes if meme.rationale for task in meme.meta["explains"]}
+    return tuple(task for task in tasks if task in found)
+
+
+def _learns(meme: Meme, task: str) -> bool:
+    return task in meme.labels and can_ask(meme, task)
+
+
 def _mixture(memes: Sequence[Meme], data: MemeLensData) -> list[Meme]:
     """The memes in the order in which the mixture names them, each with the labels it was drawn for."""
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, list[tuple[int, str]]] = {}
     for number, meme in enumerate(memes):
         for task in data.tasks:
-            if task in meme.labels:
-                groups.setdefault(f"{meme.source} {task} {meme.lang}", []).append(number)
+            if _learns(meme, task):
+                groups.setdefault(f"{meme.source} {task} {meme.lang}", []).append((number, task))
     total = data.rows or sum(map(len, groups.values()))
-    tagged = {name: [(number, name.split(" ")[1]) for number in numbers] for name, numbers in groups.items()}
     drawn: dict[tuple[int, int], list[str]] = {}
-    for (number, task), copy in mixed(tagged, total, data.sampling, data.temperature, data.seed):
+    for (number, task), copy in mixed(groups, total, data.sampling, data.temperature, data.seed):
         drawn.setdefault((number, copy), []).append(task)
     return [_labelled(memes[number], tasks, copy) for (number, copy), tasks in drawn.items()]
 
 
 def _labelled(meme: Meme, tasks: Sequence[str], copy: int = 0) -> Meme:
-    """A meme with the labels of some tasks alone; its explanation stays where it is about one of them."""
-    kept = {task: meme.labels[task] for task in load_taxonomy().tasks if task in tasks and task in meme.labels}
-    about = [task for task in meme.meta.get("explains", ()) if task in kept]
+    """A meme with the labels of some tasks alone; its explanation stays where it is about one of them.
+
+    One that came with the prepared set names no task: it is about all that the meme is labelled for.
+    """
+    kept = {task: meme.labels[task] for task in load_taxonomy().tasks if task in tasks and _learns(meme, task)}
+    about = [task for task in meme.meta.get("explains", kept if meme.rationale else ()) if task in kept]
     name = meme.id if not copy else f"{meme.id} ({copy + 1})"
     meta = {**meme.meta, "copy": copy, "explains": about}
     return replace(meme, id=name, labels=kept, rationale=meme.rationale if about else None, meta=meta)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from memescope.atomic import write_whole
 from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.training.recipe import Part
-from memescope.training.run import Progress, put
+from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
         recipe, tried["tuned"] = tuned(recipe, train, val, report)
     learner = MmOrientLearner(recipe, train, val, report)
     metrics = train_staged(recipe, learner, report, learner.train, val, learner.tricks) | learner.diagnosis() | tried
-    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 

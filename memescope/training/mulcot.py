@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
+from memescope.atomic import write_whole
 from memescope.meme import Meme
 from memescope.training.recipe import Part
-from memescope.training.run import Progress, put
+from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage, StagedData
 from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe, trained_part
 
@@ -149,7 +149,7 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
     student.roles = roles | {"student": {"parameters": student.made.num_parameters()}}
     metrics = train_staged(recipe, student, _named(report, "student"), train, val, begin=student.begin)
     metrics["roles"] = student.roles
-    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 
@@ -220,13 +220,6 @@ class MulCotLearner(VlmLearner):
         from memescope.training.mulcot_card import write_card
 
         return write_card(self.recipe, self.student, self.roles, metrics)
-
-
-def spread(memes: Sequence[Meme], count: int) -> list[Meme]:
-    """`count` of some memes, spread evenly; all of them for 0."""
-    if not count or count >= len(memes):
-        return list(memes)
-    return [memes[i] for i in np.linspace(0, len(memes) - 1, count).round().astype(int)]
 
 
 def with_chain(meme: Meme, reasoning: str, stated: str, number: int) -> Meme:

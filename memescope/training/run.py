@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from memescope.datasets import read_split
+from memescope.atomic import write_whole
+from memescope.datasets import read_split, spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.training.recipe import Data, Recipe, load_recipe
@@ -66,10 +64,7 @@ def read_memes(data: Data, splits: Sequence[str]) -> list[Meme]:
                 f"(it needs {', '.join(data.sets)})"
             )
         for split in splits:
-            rows = read_split(folder, split, clean=data.clean)
-            if data.limit and data.limit < len(rows):
-                rows = [rows[i] for i in np.linspace(0, len(rows) - 1, data.limit).round().astype(int)]
-            memes.extend(rows)
+            memes.extend(spread(read_split(folder, split, clean=data.clean), data.limit))
     return memes
 
 
@@ -78,15 +73,7 @@ def write_recipe(recipe: Recipe) -> None:
     import yaml
 
     resolved = json.loads(recipe.model_dump_json())
-    put(recipe.out / "recipe.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file of the run folder whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    write_whole(recipe.out / "recipe.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
 
 
 def _say_nothing(stage: str, done: int, total: int) -> None:

@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from memescope.atomic import write_whole
 from memescope.cache import cache_folder
 from memescope.datasets import read_split
 from memescope.errors import UsageError
 from memescope.evaluation.compact import pack
 from memescope.evaluation.evaluate import evaluate
 from memescope.evaluation.predictions import MODEL, Row
-from memescope.evaluation.results import write_whole
 from memescope.evaluation.tables import summary
 from memescope.locks import lock
 from memescope.models import load

@@ -21,15 +21,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
+from memescope.atomic import write_whole
 from memescope.cache import cache_folder, content_key
-from memescope.datasets import split_hash
+from memescope.datasets import split_hash, spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.rationales.published import import_rationales
 from memescope.rationales.store import load_rationales
-from memescope.training.run import Progress, put, read_memes, write_recipe
+from memescope.training.run import Progress, read_memes, write_recipe
 from memescope.training.staged.folds import split_fold
 from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
 from memescope.training.staged.settle import Settled, settle
@@ -91,9 +90,9 @@ def train_staged(
     }
     recipe.out.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe)
-    put(recipe.out / "log.jsonl", log.encode())
-    put(recipe.out / "MODEL_CARD.md", learner.card(metrics).encode())
-    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    write_whole(recipe.out / "log.jsonl", log)
+    write_whole(recipe.out / "MODEL_CARD.md", learner.card(metrics))
+    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     learner.save(recipe.out)
     return metrics
 
@@ -168,8 +167,7 @@ def read_staged(recipe: StagedRecipe) -> tuple[list[Meme], list[Meme]]:
     if data.folds:
         train, _ = split_fold(train, data.folds, data.fold)
     if data.fraction < 1:
-        kept = np.linspace(0, len(train) - 1, max(1, round(data.fraction * len(train)))).round().astype(int)
-        train = [train[i] for i in kept]
+        train = spread(train, max(1, round(data.fraction * len(train))))
     val = read_memes(data, (data.val_split,))
     if data.rationales is not None:
         reasons = _reasons(data.rationales, [*train, *val], data.tasks[0])

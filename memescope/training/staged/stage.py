@@ -30,12 +30,13 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from memescope.atomic import write_whole
 from memescope.errors import MemescopeError
 from memescope.evaluation.metrics import Scored, figures, scored
 from memescope.locks import lock
 from memescope.meme import Meme, Reading
 from memescope.taxonomy import load_taxonomy
-from memescope.training.run import Progress, put
+from memescope.training.run import Progress
 from memescope.training.staged.heap import keep_freed_memory
 from memescope.training.staged.recipe import Objective, Stage, StagedTraining
 from memescope.training.staged.sampling import LengthBuckets
@@ -102,7 +103,7 @@ class _Best:
         before = json.loads(record.read_text("utf-8"))["value"] if record.is_file() else None
         if before is None or (value < before if self.select in LOWER else value > before):
             self.learner.save(self.folder / "best")
-            put(record, json.dumps({"step": step, "value": value, **found}).encode())
+            write_whole(record, json.dumps({"step": step, "value": value, **found}))
 
 
 class _Watch(TrainerCallback):
@@ -134,7 +135,7 @@ class _Watch(TrainerCallback):
         self._write(state)
 
     def _write(self, state: Any) -> None:
-        put(self._log, "".join(json.dumps(entry) + "\n" for entry in state.log_history).encode())
+        write_whole(self._log, "".join(json.dumps(entry) + "\n" for entry in state.log_history))
 
 
 class _StageTrainer(Trainer):
@@ -234,7 +235,7 @@ def run_stage(
             chosen = json.loads((folder / "best.json").read_text("utf-8"))
             evaluations = [entry for entry in history if any(key.startswith("eval_") for key in entry)]
             content = {"stage": stage.name, "rows": len(train), "chosen": chosen, "val": evaluations}
-            put(done, json.dumps(content).encode())
+            write_whole(done, json.dumps(content))
             for old in folder.glob("checkpoint-*"):
                 shutil.rmtree(old)
     learner.load(folder / "best")
@@ -315,7 +316,7 @@ def _train(
     ):
         # A stage that ends between two epochs has not been looked at since.
         trainer.evaluate()
-        put(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trainer.state.log_history).encode())
+        write_whole(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trainer.state.log_history))
 
 
 def mean_figures(readings: Sequence[Reading], memes: Sequence[Meme], tasks: Sequence[str]) -> dict[str, float]:

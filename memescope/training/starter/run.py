@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from memescope.atomic import write_whole
 from memescope.datasets import split_hash
 from memescope.meme import Meme
 from memescope.training.cache import encode_memes, with_ocr_text
 from memescope.training.groups import fold_of, near_groups
-from memescope.training.run import Progress, put, read_memes, write_recipe
+from memescope.training.run import Progress, read_memes, write_recipe
 from memescope.training.starter.card import describe, write_card
 from memescope.training.starter.fit import Fit, fit
 from memescope.training.starter.recipe import StarterRecipe
@@ -63,8 +64,8 @@ def write_run(recipe: StarterRecipe, found: Fit, metrics: dict[str, Any], memes:
     tensors = {name: np.ascontiguousarray(value) for name, value in sorted(found.tensors.items())}
     log = "".join(json.dumps({"task": task, **entry}) + "\n" for task, entry in found.trials.items())
     write_recipe(recipe)
-    put(recipe.out / "model.safetensors", save(tensors))
-    put(recipe.out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
-    put(recipe.out / "log.jsonl", log.encode())
-    put(recipe.out / "MODEL_CARD.md", write_card(found, metrics, recipe, memes).encode())
-    put(recipe.out / "config.json", (json.dumps(found.config, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(recipe.out / "model.safetensors", save(tensors))
+    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_whole(recipe.out / "log.jsonl", log)
+    write_whole(recipe.out / "MODEL_CARD.md", write_card(found, metrics, recipe, memes))
+    write_whole(recipe.out / "config.json", json.dumps(found.config, indent=1, ensure_ascii=False) + "\n")

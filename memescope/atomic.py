@@ -28,3 +28,9 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """A file at once; text as UTF-8."""
+    with atomic(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
