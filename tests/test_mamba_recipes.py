@@ -160,27 +160,50 @@ def test_a_killed_stage_goes_on_with_its_average(tmp_path: Path, average: str, k
         assert torch.equal(value, again.model.state_dict()[name]), name
 
 
-def test_features_that_are_not_held_come_from_the_disk_each_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [0, 24, 48])
+def test_pictures_beyond_the_limit_come_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
     from PIL import Image
 
+    from memescope.cache import Cache
     from memescope.training.mamba_pixels import Kept
+    from memescope.training.staged.seen import Seen
 
-    picture = tmp_path / "a.png"
-    Image.new("RGB", (8, 8), (1, 2, 3)).save(picture)
+    pictures = [tmp_path / f"{value}.png" for value in (1, 2)]
+    for value, picture in enumerate(pictures, 1):
+        Image.new("RGB", (8, 8), (value, 2, limit)).save(picture)
     calls: list[Any] = []
+    read: list[str] = []
+    get = Cache.get
+    monkeypatch.setattr(Cache, "get", lambda self, keys: read.extend(keys) or get(self, keys))
 
     def see(one: Any) -> np.ndarray:
         calls.append(one)
-        return np.full((4, 3), 0.5, np.float32)
+        return np.full((4, 3), int(Path(one).stem), np.float32)
+
+    class Encoder:
+        name, version, width, count = "e", "v", 3, 4
+
+        def __call__(self, some: Any) -> Any:
+            return torch.from_numpy(np.stack([see(one) for one in some]))
 
     about = {"kind": "frozen", "size": 0, "inpaint": False, "versions": ["v"], "count": 4, "width": 3}
-    kept = Kept(see, about, hold=False)
-    assert (kept(picture) == 0.5).all()
-    assert (kept(picture) == 0.5).all()
-    assert len(calls) == 1
-    assert kept.held == 0
-    assert Kept(see, about)(picture).dtype == np.float32
-    assert len(calls) == 1
+    kept, seen = Kept(see, about, limit), Seen(Encoder(), limit=limit)  # one picture takes 24 bytes
+    one_by_one = (lambda: np.stack([kept(one) for one in pictures]), {0: 6, 24: 6, 48: 2})
+    together = (lambda: seen(pictures).numpy(), {0: 6, 24: 4, 48: 2})
+    for looks, reads in (one_by_one, together):
+        calls.clear()
+        for _ in range(3):
+            found = looks()
+            assert found.dtype == np.float32
+            assert found[:, 0, 0].tolist() == [1, 2]
+        assert calls == pictures
+        # at first neither is there; then those that found no room, or were put out, are read
+        assert len(read) == reads[limit]
+        read.clear()
+    assert (Kept(see, about)(pictures[0]) == 1).all()
+    assert calls == pictures
 
 
 def test_a_model_of_text_is_measured_where_pictures_were_never_obtained(drawn: Path, tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from memescope.backbones.memo import Memo
 from memescope.backbones.vlm import Sight, Vlm
 from memescope.cache import Cache, content_key
 from memescope.perception.pictures import open_picture
+from memescope.training.staged.seen import HELD
 
 BATCH = 32
-HELD = 512 << 20
-"""So many bytes of features stay in memory; the others are read again from the cache."""
 
 
 class KeptSights:
