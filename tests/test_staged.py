@@ -257,3 +257,22 @@ def test_settling_sharpens_or_softens_and_keeps_the_order() -> None:
     assert found["harmful"].scale[0] == pytest.approx(1 / 3, abs=0.08)
     assert found["harmful"].abstain is not None
     assert found["harmful"].figures["n"] == 400
+
+
+def test_the_tables_of_a_card() -> None:
+    from memescope.training.card_tables import figures_table, listed, stages_table
+
+    stage = Stage(name="labels", objective="label", epochs=2, learning_rate=1e-3, batch_size=8, accumulate=4)
+    found = {"rows": 40, "chosen": {"value": 0.51234, "step": 6}}
+    assert stages_table([("student, labels", stage, found)]).splitlines()[2:] == [
+        "| student, labels | label | 40 | 2 | 0.001 | 32 | loss 0.5123 at step 6 |"
+    ]
+    its = {"n": 9, "accuracy": 0.5, "macro_f1": 0.25, "ece": 0.1, "calibration": "bias"}
+    written = {"explanations": {"harmful": "trained", "target": "untrained"}}
+    assert figures_table({"harmful": its, "target": its}, {"harmful": 0.6, "target": None}, written).splitlines() == [
+        "| task | n | accuracy | macro-F1 | ECE | calibration | abstains | explanations |",
+        "|---|---|---|---|---|---|---|---|",
+        "| harmful | 9 | 0.500 | 0.250 | 0.100 | bias | below 0.60 | trained |",
+        "| target | 9 | 0.500 | 0.250 | 0.100 | bias | always | untrained |",
+    ]
+    assert listed(["one", "two"]) == "- one\n- two"

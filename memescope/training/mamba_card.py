@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memescope.training.card_tables import figures_table, listed, stages_table
+
 if TYPE_CHECKING:
     from memescope.models.mamba import MambaMemesConfig
     from memescope.training.mamba import MambaRecipe
@@ -43,18 +45,7 @@ def leaves(recipe: MambaRecipe, config: MambaMemesConfig) -> list[str]:
 def write_card(recipe: MambaRecipe, model: Any, metrics: dict[str, Any]) -> str:
     """The run's MODEL_CARD.md. Test figures are not in it: `memescope eval` makes them."""
     config = model.config
-    stages = "\n".join(
-        f"| {found['stage']} | {found['rows']} | {stage.epochs:g} | {stage.learning_rate:g} | "
-        f"{stage.batch_size * stage.accumulate} | {stage.select} {found['chosen']['value']:.4g} at step "
-        f"{found['chosen']['step']} |"
-        for stage, found in zip(recipe.stages, metrics["stages"], strict=True)
-    )
-    figures = "\n".join(
-        f"| {task} | {its['n']} | {its['accuracy']:.3f} | {its['macro_f1']:.3f} | {its['ece']:.3f} | "
-        f"{its['calibration']} | {_abstains(config, task)} |"
-        for task, its in metrics["val"].items()
-    )
-    differs = "\n".join(f"- {line}" for line in leaves(recipe, config))
+    stages = [(stage.name, stage, found) for stage, found in zip(recipe.stages, metrics["stages"], strict=True)]
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return f"""# Model card: {recipe.name}
@@ -64,25 +55,16 @@ Trained on {metrics["rows"]} memes of {", ".join(recipe.data.sets)} (splits {", 
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}, precision
 {recipe.train.precision}. {total:,} parameters, of which {trained:,} ({trained / total:.2%}) were trained.
 
-| stage | memes | epochs | learning rate | batch | chosen by |
-|---|---|---|---|---|---|
-{stages}
+{stages_table(stages)}
 
 Figures on the selection split, after calibration on it: they flatter.
 
-| task | n | accuracy | macro-F1 | ECE | calibration | abstains |
-|---|---|---|---|---|---|---|
-{figures}
+{figures_table(metrics["val"], config.abstain)}
 
 Where it leaves the source:
 
-{differs}
+{listed(leaves(recipe, config))}
 
 Content warning: the training memes are hateful and offensive by nature. For research and to help people who review
 memes; it must not decide about people on its own.
 """
-
-
-def _abstains(config: MambaMemesConfig, task: str) -> str:
-    least = (config.abstain or {}).get(task)
-    return "always" if least is None else f"below {least:.2f}"

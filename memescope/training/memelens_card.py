@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memescope.training.card_tables import figures_table, listed, stages_table
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -64,50 +66,30 @@ def deviations(recipe: MemeLensRecipe) -> list[str]:
 
 def write_card(recipe: MemeLensRecipe, model: MemeLens, metrics: dict[str, Any]) -> str:
     """The run's MODEL_CARD.md. Test figures are not in it: `memescope eval` makes them."""
-    stages = "\n".join(
-        f"| {found['stage']} | {stage.objective} | {found['rows']} | {stage.epochs:g} | {stage.learning_rate:g} | "
-        f"{stage.batch_size * stage.accumulate} | {stage.select} {found['chosen']['value']:.4g} at step "
-        f"{found['chosen']['step']} |"
-        for stage, found in zip(recipe.stages, metrics["stages"], strict=True)
-    )
-    figures = "\n".join(
-        f"| {task} | {its['n']} | {its['accuracy']:.3f} | {its['macro_f1']:.3f} | {its['ece']:.3f} | "
-        f"{its['calibration']} | {_abstains(model, task)} | {model.card[task]['explanations']} |"
-        for task, its in metrics["val"].items()
-    )
-    learnt = "\n".join(f"- {task}: {its['trained_on'] or 'nothing'}" for task, its in model.card.items())
-    differs = "\n".join(f"- {line}" for line in deviations(recipe))
+    stages = [(stage.name, stage, found) for stage, found in zip(recipe.stages, metrics["stages"], strict=True)]
+    explained = {task: its["explanations"] for task, its in model.card.items()}
     return f"""# Model card: {recipe.name}
 
 Family: memelens, after {PAPER}.
 A mixture of {metrics["rows"]} memes (rows {metrics["split_hash"]}), chosen on {metrics["val_rows"]}; seed
 {metrics["seed"]}, precision {recipe.train.precision}.
 
-| stage | learns | memes | epochs | learning rate | batch | chosen by |
-|---|---|---|---|---|---|---|
-{stages}
+{stages_table(stages)}
 
 Figures on the selection split, after calibration on it: they flatter.
 
-| task | n | accuracy | macro-F1 | ECE | calibration | abstains | explanations |
-|---|---|---|---|---|---|---|---|
-{figures}
+{figures_table(metrics["val"], model.config.abstain, {"explanations": explained})}
 
 What each task learnt from:
 
-{learnt}
+{listed(f"{task}: {its['trained_on'] or 'nothing'}" for task, its in model.card.items())}
 
 Where it leaves the paper:
 
-{differs}
+{listed(deviations(recipe))}
 
 Content warning: the training memes are hateful and offensive by nature, and so may be the explanations that the model
 writes. They repeat what a teacher's explanations were like and may be wrong where the label is right; of tasks marked
 `untrained` the model never saw one. For research and to help people who review memes; it must not decide about people
 on its own.
 """
-
-
-def _abstains(model: MemeLens, task: str) -> str:
-    least = (model.config.abstain or {}).get(task)
-    return "always" if least is None else f"below {least:.2f}"

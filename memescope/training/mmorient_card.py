@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memescope.training.card_tables import figures_table, listed
+
 if TYPE_CHECKING:
     from memescope.models.mmorient import MmOrientConfig
     from memescope.training.mmorient import MmOrientRecipe
@@ -40,22 +42,15 @@ def leaves(recipe: MmOrientRecipe, config: MmOrientConfig) -> list[str]:
 def write_card(recipe: MmOrientRecipe, config: MmOrientConfig, metrics: dict[str, Any], seen: dict[str, Any]) -> str:
     """The run's MODEL_CARD.md; `seen` is what `models.mmorient.diagnosis` found. Test figures come from `eval`."""
     [stage, found] = recipe.stages[-1], metrics["stages"][-1]
-    figures = "\n".join(
-        f"| {task} | {its['n']} | {its['accuracy']:.3f} | {its['macro_f1']:.3f} | {its['ece']:.3f} | "
-        f"{its['calibration']} | {_abstains(config, task)} |"
-        for task, its in metrics["val"].items()
-    )
     graphs = "\n".join(
         f"| {name} | {its['threshold']:g} | {its['nodes']} | {its['sparsity']:.4f} | {its['degree']['mean']:.1f} | "
         f"{its['isolated']} | {its['components']} |"
         for name, its in seen["graphs"].items()
     )
-    attention = "\n".join(
-        f"- {name}: entropy {its['entropy']:.2f} of its maximum (0: one point, 1: even)"
+    attention = listed(
+        f"{name}: entropy {its['entropy']:.2f} of its maximum (0: one point, 1: even)"
         for name, its in seen["attention"].items()
     )
-    warned = "\n".join(f"- {line}" for line in seen["warnings"]) or "- none"
-    differs = "\n".join(f"- {line}" for line in leaves(recipe, config))
     around = "A baseline: no graphs and no attention of the method."
     if seen["graphs"] or seen["attention"]:
         around = f"""Graphs over one batch of training memes:
@@ -70,7 +65,7 @@ Attention on the selection split:
 
 Warnings:
 
-{warned}"""
+{listed(seen["warnings"]) or "- none"}"""
     return f"""# Model card: {recipe.name}
 
 Family: mmorient, after {PAPER}.
@@ -81,21 +76,14 @@ Trained on {metrics["rows"]} memes of {", ".join(recipe.data.sets)} (splits {", 
 
 Figures on the selection split, after calibration on it: they flatter.
 
-| task | n | accuracy | macro-F1 | ECE | calibration | abstains |
-|---|---|---|---|---|---|---|
-{figures}
+{figures_table(metrics["val"], config.abstain)}
 
 {around}
 Where it leaves the paper:
 
-{differs}
+{listed(leaves(recipe, config))}
 
 Content warning: the training memes are hateful and offensive by nature. The support set holds vectors of training
 memes, neither texts nor pictures. For research and to help people who review memes; it must not decide about people on
 its own.
 """
-
-
-def _abstains(config: MmOrientConfig, task: str) -> str:
-    least = (config.abstain or {}).get(task)
-    return "always" if least is None else f"below {least:.2f}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memescope.training.card_tables import figures_table, listed, stages_table
+
 if TYPE_CHECKING:
     from memescope.models.mrharm import MrHarmConfig
     from memescope.training.mrharm import MrHarmRecipe
@@ -28,18 +30,7 @@ def leaves(recipe: MrHarmRecipe, config: MrHarmConfig) -> list[str]:
 
 def write_card(recipe: MrHarmRecipe, config: MrHarmConfig, metrics: dict[str, Any]) -> str:
     """The run's MODEL_CARD.md. Test figures are not in it: `memescope eval` makes them."""
-    stages = "\n".join(
-        f"| {found['stage']} | {stage.objective} | {found['rows']} | {stage.epochs:g} | {stage.learning_rate:g} | "
-        f"{stage.batch_size * stage.accumulate} | {stage.select} {found['chosen']['value']:.4g} at step "
-        f"{found['chosen']['step']} |"
-        for stage, found in zip(recipe.stages, metrics["stages"], strict=True)
-    )
-    figures = "\n".join(
-        f"| {task} | {its['n']} | {its['accuracy']:.3f} | {its['macro_f1']:.3f} | {its['ece']:.3f} | "
-        f"{its['calibration']} | {_abstains(config, task)} |"
-        for task, its in metrics["val"].items()
-    )
-    differs = "\n".join(f"- {line}" for line in leaves(recipe, config))
+    stages = [(stage.name, stage, found) for stage, found in zip(recipe.stages, metrics["stages"], strict=True)]
     return f"""# Model card: {recipe.name}
 
 Family: mrharm, after {PAPER}.
@@ -47,26 +38,17 @@ Trained on {metrics["rows"]} memes of {", ".join(recipe.data.sets)} (splits {", 
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}, precision
 {recipe.train.precision}.
 
-| stage | learns | memes | epochs | learning rate | batch | chosen by |
-|---|---|---|---|---|---|---|
-{stages}
+{stages_table(stages)}
 
 Figures on the selection split, after calibration on it: they flatter.
 
-| task | n | accuracy | macro-F1 | ECE | calibration | abstains |
-|---|---|---|---|---|---|---|
-{figures}
+{figures_table(metrics["val"], config.abstain)}
 
 Where it leaves the paper:
 
-{differs}
+{listed(leaves(recipe, config))}
 
 Content warning: the training memes are hateful and offensive by nature, and so may be the reasons the model writes.
 They are written by a small model and may be wrong where the label is right. For research and to help people who review
 memes; it must not decide about people on its own.
 """
-
-
-def _abstains(config: MrHarmConfig, task: str) -> str:
-    least = (config.abstain or {}).get(task)
-    return "always" if least is None else f"below {least:.2f}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memescope.training.card_tables import figures_table, listed, stages_table
+
 if TYPE_CHECKING:
     from memescope.models.mulcot.model import MulCot
     from memescope.training.mulcot import MulCotRecipe
@@ -54,23 +56,11 @@ def leaves(recipe: MulCotRecipe, model: MulCot) -> list[str]:
 
 def write_card(recipe: MulCotRecipe, model: MulCot, roles: dict[str, Any], metrics: dict[str, Any]) -> str:
     """The run's MODEL_CARD.md. Test figures are not in it: `memescope eval` makes them."""
-    stages = [("student", stage, found) for stage, found in zip(recipe.stages, metrics["stages"], strict=True)]
+    learnt = [("student", recipe.stages, metrics["stages"])]
     if recipe.assistant is not None:
-        known = roles["assistant"]["stages"]
-        stages = [("assistant", s, f) for s, f in zip(recipe.assistant.stages, known, strict=True)] + stages
-    rows = "\n".join(
-        f"| {role} | {found['stage']} | {stage.objective} | {found['rows']} | {stage.epochs:g} | "
-        f"{stage.learning_rate:g} | {stage.batch_size * stage.accumulate} | {stage.select} "
-        f"{found['chosen']['value']:.4g} at step {found['chosen']['step']} |"
-        for role, stage, found in stages
-    )
-    figures = "\n".join(
-        f"| {task} | {its['n']} | {its['accuracy']:.3f} | {its['macro_f1']:.3f} | {its['ece']:.3f} | "
-        f"{its['calibration']} | {_abstains(model, task)} |"
-        for task, its in metrics["val"].items()
-    )
+        learnt.insert(0, ("assistant", recipe.assistant.stages, roles["assistant"]["stages"]))
+    stages = [(f"{role}, {s.name}", s, found) for role, some, its in learnt for s, found in zip(some, its, strict=True)]
     sizes = ", ".join(f"{role} {its['parameters'] / 1e6:.0f} M" for role, its in roles.items() if "parameters" in its)
-    differs = "\n".join(f"- {line}" for line in leaves(recipe, model))
     return f"""# Model card: {recipe.name}
 
 Family: mulcot, after {PAPER}. Parameters: {sizes}.
@@ -80,19 +70,15 @@ Trained on {metrics["rows"]} rows of {", ".join(recipe.data.sets)} (splits {", "
 
 {_chains(roles)}
 
-| role | stage | learns | rows | epochs | learning rate | batch | chosen by |
-|---|---|---|---|---|---|---|---|
-{rows}
+{stages_table(stages)}
 
 Figures on the selection split, after calibration on it: they flatter.
 
-| task | n | accuracy | macro-F1 | ECE | calibration | abstains |
-|---|---|---|---|---|---|---|
-{figures}
+{figures_table(metrics["val"], model.config.abstain)}
 
 Where it leaves the paper:
 
-{differs}
+{listed(leaves(recipe, model))}
 
 The reasons are written by a small model after a large one's: they read well and may be wrong, also where the label is
 right, and say nothing of how the label was found. For research and to help people who review posts; it must not decide
@@ -115,8 +101,3 @@ def _chains(roles: dict[str, Any]) -> str:
             f"{its['learnt_from']} were learnt from."
         )
     return "\n".join(lines) or "No chains were learnt from."
-
-
-def _abstains(model: MulCot, task: str) -> str:
-    least = (model.config.abstain or {}).get(task)
-    return "always" if least is None else f"below {least:.2f}"
