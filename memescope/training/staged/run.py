@@ -111,22 +111,30 @@ def run_stages(
     Gives what was chosen in each stage, and the log.
     """
     keys = stage_keys(recipe, learner.version, train, val)
+    rows = [_rows_of(stage, train, val, recipe.data.tasks) for stage in recipe.stages]
     stages, log = [], ""
     for number, (stage, key) in enumerate(zip(recipe.stages, keys, strict=True)):
         begin(number, stage)
         folder = cache_folder() / "training" / key
-        rows = [usable(part, stage.objective, recipe.data.tasks) for part in (train, val)]
-        for name, some in zip(("train", "val"), rows, strict=True):
-            if not some:
-                raise UsageError(
-                    f"stage {stage.name!r} ({stage.objective}): no {name} meme has what it learns from "
-                    f"({_needs(stage.objective, recipe.data.tasks)})"
-                )
-        found = run_stage(learner, stage, rows[0], rows[1], recipe.train, folder, report, tricks(stage))
+        found = run_stage(learner, stage, *rows[number], recipe.train, folder, report, tricks(stage))
         entries = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
         stages.append(found | {"train": losses_between(entries)})
         log += "".join(json.dumps({"stage": stage.name, **entry}) + "\n" for entry in entries)
     return stages, log
+
+
+def _rows_of(
+    stage: Stage, train: Sequence[Meme], val: Sequence[Meme], tasks: Sequence[str]
+) -> tuple[list[Meme], list[Meme]]:
+    """The memes that a stage learns from and is chosen on; `UsageError` where there are none."""
+    found = usable(train, stage.objective, tasks), usable(val, stage.objective, tasks)
+    for name, some in zip(("train", "val"), found, strict=True):
+        if not some:
+            raise UsageError(
+                f"stage {stage.name!r} ({stage.objective}): no {name} meme has what it learns from "
+                f"({_needs(stage.objective, tasks)})"
+            )
+    return found
 
 
 def stage_keys(recipe: StagedRecipe, version: str, train: Sequence[Meme], val: Sequence[Meme]) -> list[str]:
