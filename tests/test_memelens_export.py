@@ -28,6 +28,7 @@ def recipe(tmp_path: Path) -> Any:
                 Image.new("RGB", (8, 8)).save(folder / "images" / f"{split}{i}.png")
                 labels = {"hateful": "hateful" if i % 2 else "not-hateful", "targets": ["society"]}
                 row = {"id": f"{split}{i}", "image": f"images/{split}{i}.png", "text": f"<image> words {i}"}
+                row |= {"rationale": f"Own reasons {i}."}
                 lines.append(json.dumps(row | {"labels": labels, "lang": "de"}))
             (folder / f"{split}.jsonl").write_text("\n".join(lines), "utf-8")
         (tmp_path / "why.json").write_text(json.dumps({"train1": "Because.", "val1": "So it is."}), "utf-8")
@@ -73,6 +74,19 @@ def test_ms_swift_gets_messages_and_flags(recipe: Any, tmp_path: Path) -> None:
     assert "export MAX_PIXELS=1003520" in script
 
 
+def test_explanations_of_the_prepared_set_are_exported_and_a_stage_without_any_is_told(
+    recipe: Any, tmp_path: Path
+) -> None:
+    whole = recipe()
+    own = whole.model_copy(update={"data": whole.data.model_copy(update={"reasons": {}})})
+    counts = export_recipe(own, "ms-swift", tmp_path / "own")
+    assert (counts["label-train"], counts["explain-train"], counts["explain-val"]) == (15, 15, 6)
+    (tmp_path / "none.json").write_text(json.dumps({"val0": "Because."}), "utf-8")
+    with pytest.raises(UsageError, match=r"stage 'explain' \(both\): no train meme"):
+        export_recipe(recipe(f"data.reasons.own.file={tmp_path / 'none.json'}"), "ms-swift", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_llama_factory_gets_its_datasets_and_configurations(recipe: Any, tmp_path: Path) -> None:
     out = tmp_path / "factory"
     export_recipe(recipe(), "llama-factory", out)
@@ -95,6 +109,7 @@ def test_what_cannot_be_exported_is_told(recipe: Any, tmp_path: Path) -> None:
         export_recipe(recipe("model.vlm=tinyvlm"), "ms-swift", tmp_path / "b")
     with pytest.raises(UsageError, match="no template of LLaMA-Factory"):
         export_recipe(recipe("model.vlm=HuggingFaceTB/SmolVLM-256M-Instruct"), "llama-factory", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("x")
     with pytest.raises(UsageError, match="not an empty folder"):

@@ -24,14 +24,15 @@ from memescope.cli import run as main  # noqa: E402
 from memescope.errors import UsageError  # noqa: E402
 from memescope.meme import Meme  # noqa: E402
 from memescope.models import load  # noqa: E402
-from memescope.models.memelens import MemeLens  # noqa: E402
+from memescope.models.memelens import HeadModel, MemeLens  # noqa: E402
 from memescope.models.memelens.model import sentences  # noqa: E402
 from memescope.models.memelens.prompting import Manner  # noqa: E402
-from memescope.models.reasons import writes_reasons  # noqa: E402
+from memescope.models.reasons import writes_reasons, written_for  # noqa: E402
 from memescope.models.vlm.rows import row  # noqa: E402
 from memescope.objectives.generation import IGNORED  # noqa: E402
 from memescope.training import train  # noqa: E402
-from memescope.training.memelens_data import MemeLensData, read_mixture  # noqa: E402
+from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture  # noqa: E402
+from memescope.training.recipe import load_recipe  # noqa: E402
 
 TASKS = ["harm_intensity", "target", "hateful", "propaganda_techniques", "sentiment"]
 
@@ -142,6 +143,46 @@ def test_splits_of_a_set_may_differ_and_wrong_names_are_told(root: Path) -> None
     assert [meme.id for meme in val if meme.source == "second"] == ["train0", "train5"]
     with pytest.raises(UsageError, match="'other' is none of the sets"):
         read_mixture(MemeLensData.model_validate(_data(root, splits={"other": {"train": ["val"], "val": "train"}})))
+
+
+def test_explanations_of_a_prepared_set_are_about_all_that_a_meme_is_labelled_for(tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "text": "x", "rationale": "So.", "labels": {"hateful": "hateful", "sarcasm": "sarcastic"}},
+        {"id": "b", "text": "y", "labels": {"hateful": "not-hateful", "target": "none"}},
+        {"id": "c", "text": "z", "rationale": "Nor that.", "labels": {"aspect_sentiment": "positive"}},
+    ]
+    (tmp_path / "own").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "own" / "x.png")
+    for split in ("train", "val"):
+        lines = "".join(json.dumps(row | {"image": "x.png"}) + "\n" for row in rows)
+        (tmp_path / "own" / f"{split}.jsonl").write_text(lines, "utf-8")
+    tasks = ["target", "sarcasm", "hateful", "aspect_sentiment"]
+    data = MemeLensData.model_validate({"root": str(tmp_path), "sets": ["own"], "tasks": tasks})
+    train_rows, val = read_mixture(data)
+    told = {meme.id: (meme.rationale, meme.meta["explains"]) for meme in train_rows}
+    assert told == {"a": ("So.", ["hateful", "sarcasm"]), "b": (None, [])}  # c names no phrase to ask about
+    assert explained_tasks(train_rows, tasks) == ("sarcasm", "hateful")
+    assert [meme.labels for meme in val][2] == {}
+
+
+def test_a_stage_without_rows_is_told_before_the_first_is_trained(
+    root: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    stage = {"epochs": 1, "learning_rate": 0.01, "batch_size": 4}
+    stages = [{"name": "label", "objective": "label", **stage}, {"name": "explain", "objective": "both", **stage}]
+    recipe = _recipe(root, vlm, tmp_path / "run", data={"reasons": {}}, stages=stages)
+    with pytest.raises(UsageError, match=r"stage 'explain' \(both\): no train meme has what it learns from"):
+        train(recipe)
+    assert not (tmp_path / "cache" / "training").exists()
+
+
+def test_wrong_recipes_are_named(root: Path, vlm: str, tmp_path: Path) -> None:
+    for objective in ("rationale", "pretrain"):
+        with pytest.raises(UsageError, match=f"this family learns label, both, explain, and not {objective}"):
+            load_recipe(_recipe(root, vlm, tmp_path), [f"stages.1.objective={objective}"])
+    with pytest.raises(UsageError, match=r"tiny describes a TinyVLM, .*model\.tiny=null"):
+        load_recipe(_recipe(root, vlm, tmp_path), ["model.tiny.layers=2"])
 
 
 def test_both_stages_train_and_the_run_answers_as_it_did(run: Any, root: Path) -> None:
@@ -303,6 +344,41 @@ def test_the_baseline_with_heads_trains_saves_and_answers(
     assert model.answer(memes)[0].rationale is None
     with pytest.raises(UsageError, match="a head names labels"):
         train(_recipe(root, vlm, tmp_path / "other", model={"head": True}))
+
+
+def test_heads_are_explained_by_what_they_answer_to_parts_of_a_meme(vlm: str) -> None:
+    torch.manual_seed(0)
+    settings = {"manner": Manner().to_dict(), "derive": ["harmful"], "head": True}
+    model = HeadModel.create(vlm, TASKS, lora={"r": 2}, settings=settings)
+    for head in model.heads.values():
+        head.weight.data.mul_(50)
+    meme = tiny.memes(1)[0]
+    found = model.explain(meme, ["harmful", "propaganda_techniques"])
+    assert set(found) == {"harmful", "propaganda_techniques"}
+    assert {span.text for span in found["harmful"].spans} == set(meme.text.split())
+    assert all(one.says for one in found.values())
+    before, after = (model.tables([replace(meme, text=text)])[0]["harmful"] for text in (meme.text, ""))
+    assert not torch.equal(before, after)
+    assert written_for(model, meme, ["harmful"]) == {}
+    with pytest.raises(UsageError, match="does not answer abuse"):
+        model.explain(meme, ["abuse"])
+
+
+def test_heads_learn_the_same_from_one_batch_as_from_its_halves(
+    root: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    norms = []
+    for batch_size, accumulate in ((4, 1), (2, 2)):
+        stage = {"name": "label", "objective": "label", "epochs": 1, "learning_rate": 0.01}
+        stage |= {"batch_size": batch_size, "accumulate": accumulate}
+        data = {"sets": ["first"], "tasks": ["harm_intensity", "target"], "reasons": {}}
+        model = {"head": True, "lora": {"r": 2, "dropout": 0.0}}
+        out = tmp_path / str(accumulate)
+        train(_recipe(root, vlm, out, data=data, model=model, stages=[stage], train={"max_steps": 1}))
+        first = json.loads((out / "log.jsonl").read_text("utf-8").splitlines()[0])
+        norms.append((first["loss"], first["grad_norm"]))
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
 class Local:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.models.memelens.prompting import Layout, Manner, Order
 from memescope.models.memelens.wording import Setting, load_wording
-from memescope.training.memelens_data import MemeLensData, read_mixture
+from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture
 from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage
 from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe
@@ -24,6 +24,9 @@ from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe
 if TYPE_CHECKING:
     from memescope.models.memelens import MemeLens
     from memescope.training.staged.settle import Settled
+
+HEADS_VERSION = 2
+"""Raise it when the same recipe would train other heads."""
 
 
 class MemeLensPart(VlmPart):
@@ -49,6 +52,8 @@ class MemeLensPart(VlmPart):
 class MemeLensRecipe(VlmRecipe):
     """One row of a table of MemeLens models."""
 
+    objectives: ClassVar[tuple[Objective, ...]] = ("label", "both", "explain")
+
     model: MemeLensPart
     data: MemeLensData
 
@@ -58,14 +63,14 @@ def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import train_staged
 
     train, val = read_mixture(recipe.data)
-    learner = MemeLensLearner(recipe)
+    learner = MemeLensLearner(recipe, explained_tasks(train, recipe.data.tasks))
     return train_staged(recipe, learner, report, train, val, begin=learner.begin, end=learner.end)
 
 
 class MemeLensLearner(VlmLearner):
-    """A MemeLens model to be trained."""
+    """A MemeLens model to be trained. `explained` are the tasks that there are explanations of."""
 
-    def __init__(self, recipe: MemeLensRecipe) -> None:
+    def __init__(self, recipe: MemeLensRecipe, explained: tuple[str, ...]) -> None:
         from memescope.models.memelens import HeadModel, MemeLens
 
         part = recipe.model
@@ -76,18 +81,16 @@ class MemeLensLearner(VlmLearner):
         super().__init__(recipe, HeadModel if part.head else MemeLens, settings=settings)
         self.lens = cast("MemeLens", self.made)
         wording = load_wording(part.instructions)
-        self.version += f" {wording.version}"
+        self.version += f" {wording.version}" + (f" heads {HEADS_VERSION}" if part.head else "")
         if part.instructions is not None:
             self.lens.learning = Manner(part.setting, part.layout, part.order, part.text, part.image, wording=wording)
-        self._part = part
+        self._explained = explained
 
     def begin(self, number: int, stage: Stage) -> None:
         """Also: from the first stage with explanations on, the tasks that have them are asked for them."""
         super().begin(number, stage)
         if stage.objective in ("both", "explain"):
-            data: MemeLensData = self._recipe.data  # type: ignore[assignment]
-            explained = tuple(task for task in data.tasks if task in {one.task for one in data.reasons.values()})
-            self.lens.change(explained=explained)
+            self.lens.change(explained=self._explained)
             self._rows.clear()
 
     def rows(self, meme: Meme, objective: Objective) -> list[Any]:

@@ -5,15 +5,17 @@
 | ms-swift | `STAGE-train.jsonl`, `STAGE-val.jsonl` (messages, images), `run.sh`: swift sft, merge, swift sft, merge |
 | llama-factory | the same rows as ShareGPT with `dataset_info.json`, `STAGE.yaml`, `STAGE-merge.yaml`, `run.sh` |
 
-Rows are those that our own training learns: the same mixture, wordings and replies. Keys are those of the tools' public
-documentation (ms-swift 3.10 and later; LLaMA-Factory with Qwen3-VL). Pictures are named where they lie, not copied.
+Rows are those that our own training learns: the same mixture, wordings and replies, but whole. `max_text` and
+`max_rationale` cut none of them: the tools cut a row at `MAX_LENGTH`, as the paper does. Keys are those of the tools'
+public documentation (ms-swift 3.10 and later; LLaMA-Factory with Qwen3-VL). Pictures are named where they lie, not
+copied.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,7 +23,7 @@ from typing import Any
 from memescope.datasets.conversations import IMAGE
 from memescope.errors import UsageError
 from memescope.meme import Meme
-from memescope.models.memelens.prompting import Manner, asked, reply
+from memescope.models.memelens.prompting import Manner, asked, can_ask, reply
 from memescope.models.memelens.wording import NO, YES, draw, load_wording
 from memescope.training.memelens import MemeLensRecipe
 from memescope.training.memelens_data import read_mixture
@@ -33,8 +35,8 @@ MAX_LENGTH = 4096
 
 
 def export_recipe(recipe: MemeLensRecipe, to: str, out: Path) -> dict[str, int]:
-    """Write the folder; rows by file. Raises `UsageError` for a form that is not known, a folder with something in it,
-    a model that those tools do not have, and a picture that is no file."""
+    """Write the folder; rows by file. Raises `UsageError`, before it writes, for a form that is not known, a folder
+    with something in it, a model that those tools do not have, a stage without rows, and a picture that is no file."""
     if to not in FORMS:
         raise UsageError(f"no form {to!r} of a recipe; there are: {', '.join(FORMS)}")
     if out.exists() and any(out.iterdir()):
@@ -42,41 +44,42 @@ def export_recipe(recipe: MemeLensRecipe, to: str, out: Path) -> dict[str, int]:
     part = recipe.model
     if part.vlm == "tinyvlm" or part.head:
         raise UsageError(f"{recipe.name}: a TinyVLM and heads are trained here alone; export a recipe with a hub id")
-    train, val = read_mixture(recipe.data)
-    manner = Manner(
-        part.setting, part.layout, part.order, part.text, part.image, wording=load_wording(part.instructions)
-    )
+    rows = _rows(recipe)
+    files = _swift(recipe, rows) if to == "ms-swift" else _factory(recipe, rows)
     out.mkdir(parents=True, exist_ok=True)
-    counts, info = {}, {}
-    for stage in recipe.stages:
-        for split, memes in (("train", train), ("val", val)):
-            name = f"{stage.name}-{split}"
-            rows = [row for meme in memes for row in conversations(meme, recipe, stage, manner)]
-            counts[name] = len(rows)
-            if to == "ms-swift":
-                lines = [json.dumps(_messages(row), ensure_ascii=False) for row in rows]
-                (out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-            else:
-                (out / f"{name}.json").write_text(json.dumps([_sharegpt(row) for row in rows], ensure_ascii=False))
-                columns = {"messages": "conversations", "system": "system", "images": "images"}
-                info[name] = {"file_name": f"{name}.json", "formatting": "sharegpt", "columns": columns}
-    if to == "llama-factory":
-        (out / "dataset_info.json").write_text(json.dumps(info, indent=1) + "\n", "utf-8")
-    commands = _swift(recipe) if to == "ms-swift" else _factory(recipe, out)
-    script = out / "run.sh"
-    script.write_text("\n".join([*_HEAD.format(name=recipe.name).splitlines(), *commands]) + "\n", "utf-8")
-    script.chmod(0o755)
-    return counts
+    for name, content in files.items():
+        (out / name).write_text(content, "utf-8", errors="backslashreplace")
+    (out / SCRIPT).chmod(0o755)
+    return {name: len(some) for name, some in rows.items()}
 
 
 Conversation = tuple[str, str, str, list[str]]
 """System message, user message, reply, pictures."""
+Rows = Mapping[str, list[Conversation]]
+"""`STAGE-SPLIT` -> what is learnt there."""
+
+
+def _rows(recipe: MemeLensRecipe) -> Rows:
+    """What each stage learns from and is chosen on."""
+    part = recipe.model
+    manner = Manner(
+        part.setting, part.layout, part.order, part.text, part.image, wording=load_wording(part.instructions)
+    )
+    splits = dict(zip(("train", "val"), read_mixture(recipe.data), strict=True))
+    found = {}
+    for stage in recipe.stages:
+        for split, memes in splits.items():
+            rows = [row for meme in memes for row in conversations(meme, recipe, stage, manner)]
+            if not rows:
+                raise UsageError(f"stage {stage.name!r} ({stage.objective}): no {split} meme has what it learns from")
+            found[f"{stage.name}-{split}"] = rows
+    return found
 
 
 def conversations(meme: Meme, recipe: MemeLensRecipe, stage: Stage, manner: Manner) -> Iterator[Conversation]:
     """What a stage learns of a meme, as our own training does it (`MemeLens.turns`)."""
     for task in recipe.data.tasks:
-        if task not in meme.labels or (task == "aspect_sentiment" and not meme.aspect):
+        if task not in meme.labels or not can_ask(meme, task):
             continue
         about = task in meme.meta.get("explains", ())
         reason = meme.rationale if about and stage.objective in ("both", "explain") else None
@@ -114,6 +117,7 @@ def _sharegpt(row: Conversation) -> dict[str, Any]:
     return {"conversations": talk, "system": system, "images": pictures}
 
 
+SCRIPT = "run.sh"
 _HEAD = """#!/usr/bin/env bash
 # {name}: every stage from the merged weights of the one before. One command, in this folder, on a machine with GPUs:
 #   GPUS=8 bash run.sh
@@ -123,8 +127,17 @@ export NPROC_PER_NODE="${{GPUS:-4}}"
 """
 
 
-def _swift(recipe: MemeLensRecipe) -> list[str]:
+def _script(recipe: MemeLensRecipe, commands: Sequence[str]) -> str:
+    return _HEAD.format(name=recipe.name) + "\n".join(commands) + "\n"
+
+
+def _swift(recipe: MemeLensRecipe, rows: Rows) -> dict[str, str]:
+    """The content of each file."""
     part = recipe.model
+    files = {
+        f"{name}.jsonl": "".join(json.dumps(_messages(row), ensure_ascii=False) + "\n" for row in some)
+        for name, some in rows.items()
+    }
     pixels = (part.picture or {}).get("max_pixels")
     lines = [f"export MAX_PIXELS={pixels}"] if pixels else []
     start = part.vlm
@@ -150,7 +163,7 @@ def _swift(recipe: MemeLensRecipe) -> list[str]:
                 )
             )
         start = f"{stage.name}-merged" if part.lora else best
-    return lines
+    return files | {SCRIPT: _script(recipe, lines)}
 
 
 def _lora(recipe: MemeLensRecipe, tool: str) -> list[tuple[str, Any]]:
@@ -166,7 +179,8 @@ def _command(program: str, settings: Sequence[tuple[str, Any]]) -> str:
     return " \\\n  ".join([program, *(f"--{name} {shlex.quote(str(value))}" for name, value in settings)])
 
 
-def _factory(recipe: MemeLensRecipe, out: Path) -> list[str]:
+def _factory(recipe: MemeLensRecipe, rows: Rows) -> dict[str, str]:
+    """The content of each file."""
     import yaml
 
     part = recipe.model
@@ -176,6 +190,11 @@ def _factory(recipe: MemeLensRecipe, out: Path) -> list[str]:
     found = next((name for key, name in template.items() if key in part.vlm.lower()), None)
     if found is None:
         raise UsageError(f"{part.vlm}: no template of LLaMA-Factory is known here for it; known: {', '.join(template)}")
+    columns = {"messages": "conversations", "system": "system", "images": "images"}
+    info = {name: {"file_name": f"{name}.json", "formatting": "sharegpt", "columns": columns} for name in rows}
+    files = {
+        f"{name}.json": json.dumps([_sharegpt(row) for row in some], ensure_ascii=False) for name, some in rows.items()
+    }
     for stage in recipe.stages:
         config: dict[str, Any] = {
             "model_name_or_path": start, "stage": "sft", "do_train": True, "template": found,
@@ -188,12 +207,13 @@ def _factory(recipe: MemeLensRecipe, out: Path) -> list[str]:
             "save_strategy": "epoch", "save_total_limit": 2, "load_best_model_at_end": True, "logging_steps": 50,
             "seed": recipe.train.seed, "report_to": "none", "output_dir": f"{stage.name}-out",
         } | ({"image_max_pixels": pixels} if pixels else {})  # fmt: skip
-        (out / f"{stage.name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
+        files[f"{stage.name}.yaml"] = yaml.safe_dump(config, sort_keys=False)
         lines.append(f"llamafactory-cli train {stage.name}.yaml")
         merge = {"model_name_or_path": start, "adapter_name_or_path": f"{stage.name}-out", "template": found}
         merge |= {"finetuning_type": "lora", "export_dir": f"{stage.name}-merged"}
         if part.lora:
-            (out / f"{stage.name}-merge.yaml").write_text(yaml.safe_dump(merge, sort_keys=False), "utf-8")
+            files[f"{stage.name}-merge.yaml"] = yaml.safe_dump(merge, sort_keys=False)
             lines.append(f"llamafactory-cli export {stage.name}-merge.yaml")
         start = f"{stage.name}-merged" if part.lora else f"{stage.name}-out"
-    return lines
+    files["dataset_info.json"] = json.dumps(info, indent=1) + "\n"
+    return files | {SCRIPT: _script(recipe, lines)}

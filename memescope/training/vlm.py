@@ -12,9 +12,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from memescope.errors import MemescopeError
 from memescope.meme import Meme, Reading
@@ -66,9 +66,17 @@ class VlmPart(Part):
     keep: bool = True
     length: str = Field(default="sum", pattern="^(sum|mean|choose)$")
 
+    @model_validator(mode="after")
+    def _tiny_describes_a_tinyvlm(self) -> Self:
+        if self.tiny is not None and self.vlm != "tinyvlm":
+            raise ValueError(f"tiny describes a TinyVLM, and vlm is {self.vlm}: leave tiny out (model.tiny=null)")
+        return self
+
 
 class VlmRecipe(StagedRecipe):
     """One row of a table of such models."""
+
+    objectives: ClassVar[tuple[Objective, ...]] = ("label", "rationale", "both", "explain")
 
     model: VlmPart
 

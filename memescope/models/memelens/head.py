@@ -10,6 +10,7 @@ Shape letters: `b` memes, `t` tokens, `d` width, `k` labels of a task.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -23,12 +24,14 @@ from memescope.backbones.base import batches
 from memescope.backbones.vlm import Sight, Vlm
 from memescope.datasets.conversations import plain
 from memescope.errors import UsageError
-from memescope.meme import Meme
+from memescope.explanation.occlusion import MemeVersions, Tables, check_tasks, explain_scene
+from memescope.meme import Evidence, Meme
 from memescope.models.memelens.model import MemeLens
 from memescope.models.vlm.config import VlmConfig
 from memescope.models.vlm.reading import states
 from memescope.models.vlm.rows import Ask, Instruction, Row, collate, prompt
 from memescope.objectives.generation import IGNORED
+from memescope.perception.pictures import open_picture
 from memescope.taxonomy import load_taxonomy
 
 HEADS = "heads.safetensors"
@@ -55,8 +58,10 @@ class HeadModel(MemeLens):
         return [Row(ids, [IGNORED] * len(ids))]
 
     def batch(self, memes: Sequence[Meme], rows: Sequence[Sequence[Row]]) -> dict[str, Any]:
-        """Also: `labels` int64 or float32 by task, as `targets`; -1 where a meme has none."""
+        """`targets` int64 or float32 by task, -1 where a meme has none, in place of `labels` of tokens: where there are
+        some, the Trainer counts them to weigh the batches of a step."""
         made = super().batch(memes, rows)
+        del made["labels"]
         made["targets"] = {task: torch.tensor([_target(meme, task) for meme in memes]) for task in self.heads}
         return made
 
@@ -64,10 +69,8 @@ class HeadModel(MemeLens):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        labels: Tensor,
         targets: dict[str, Tensor],
         sights: Sequence[Sight] = (),
-        num_items_in_batch: Tensor | int | None = None,
         **_: Any,
     ) -> ModelOutput:
         """`loss`: the sum over tasks of the mean cross-entropy of the memes that are labelled for it."""
@@ -106,6 +109,20 @@ class HeadModel(MemeLens):
             for place, i in enumerate(some):
                 found[i] = {task: its[place] for task, its in scores.items()}
         return found
+
+    def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
+        """Measured on versions of the meme: nothing asks for single places of a picture, as words would be asked."""
+        check_tasks(self.name, tasks, self.tasks)
+
+        def ask(versions: Sequence[Meme]) -> list[Tables]:
+            return [{task: table.cpu().numpy() for task, table in one.items()} for one in self.tables(versions)]
+
+        opened = meme if meme.image is None else replace(meme, image=open_picture(meme.image))
+        scene = MemeVersions(opened, ask, self.manner.text, self.manner.image)
+        return explain_scene(scene, {task: load_taxonomy()[task].labels for task in tasks})
+
+    explanations = None  # type: ignore[assignment]
+    """It cannot be asked for words."""
 
     def generate(self, memes: Sequence[Meme]) -> list[str]:
         """It writes nothing."""

@@ -28,7 +28,7 @@ from memescope.backbones.vlm import Sight
 from memescope.datasets.conversations import plain
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme
-from memescope.models.memelens.prompting import EXPLANATION, LABEL, Manner, manner_of, read_reply, template
+from memescope.models.memelens.prompting import EXPLANATION, LABEL, Manner, can_ask, manner_of, read_reply, template
 from memescope.models.memelens.wording import NO, YES, draw
 from memescope.models.reasons import Explanation
 from memescope.models.vlm.model import VlmModel
@@ -98,9 +98,7 @@ class MemeLens(VlmModel):
         wanted = [
             task
             for task in self.config.tasks or ()
-            if task in needed
-            and (task != "aspect_sentiment" or meme.aspect)
-            and (task in meme.labels or not self.labelled_only)
+            if task in needed and can_ask(meme, task) and (task in meme.labels or not self.labelled_only)
         ]
         return [self._instruction(meme, task, self.manner) for task in wanted]
 
@@ -127,7 +125,7 @@ class MemeLens(VlmModel):
         manner = self.learning or self.manner
         found: list[Turn] = []
         for task in self.config.tasks or ():
-            if task in meme.labels and (task != "aspect_sentiment" or meme.aspect):
+            if task in meme.labels and can_ask(meme, task):
                 reason = self._reason_for(meme, task) if objective in ("both", "explain") else None
                 if objective != "both" or reason:
                     found += self._turns(meme, task, manner, reason)
@@ -226,8 +224,7 @@ class MemeLens(VlmModel):
         """The explanation of each meme's own answer to the first task that has explanations; empty for stage I."""
         tasks = [task for task in self.config.tasks or () if task in self.manner.explained]
         found = [""] * len(memes)
-        # a task on a phrase has nothing to say of a meme that names none
-        able = {i: [t for t in tasks if t != "aspect_sentiment" or meme.aspect] for i, meme in enumerate(memes)}
+        able = {i: [task for task in tasks if can_ask(meme, task)] for i, meme in enumerate(memes)}
         for task in dict.fromkeys(some[0] for some in able.values() if some):
             mine = [i for i, some in able.items() if some and some[0] == task]
             for i, one in zip(mine, self.explanations([memes[i] for i in mine], task), strict=True):

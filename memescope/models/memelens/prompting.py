@@ -87,6 +87,11 @@ class Template:
     lang: str
 
 
+def can_ask(meme: Meme, task: str) -> bool:
+    """Whether a meme can be asked a task: one about a phrase needs a phrase."""
+    return task != "aspect_sentiment" or bool(meme.aspect)
+
+
 def template(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: bool | None = None) -> Template:
     """How a meme is asked a task.
 
@@ -94,7 +99,7 @@ def template(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: b
     on a phrase where the meme names none.
     """
     known = load_taxonomy()[task]
-    if task == "aspect_sentiment" and not meme.aspect:
+    if not can_ask(meme, task):
         raise UsageError(f"meme {meme.id!r}: {task} asks about a phrase, and the meme names none (aspect)")
     explain = task in manner.explained if explain is None else explain
     lang = language(meme.lang, manner.setting)
