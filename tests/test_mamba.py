@@ -425,6 +425,105 @@ def test_pretraining_leaves_weights_that_other_recipes_take_by_name(tmp_path: Pa
     assert len(set(kept) & set(stored)) == len(kept)
 
 
+def pretraining(root: Path, out: Path, **settings: Any) -> dict[str, Any]:
+    kind, image = settings.pop("kind", "mamba"), settings.pop("image", None)
+    text = {"kind": kind, "width": 64, "layers": 1, "states": 4, "max_tokens": 16}
+    objective = "distil" if image else "masked" if kind == "bert" else "next"
+    return {
+        "name": "p", "keep": f"tiny-{out.name}", "out": str(out), "data": {"root": str(root), "sets": ["own"]},
+        "model": {"family": "mamba-pretrain", "objective": objective} | ({"image": image} if image else {"text": text}),
+        "stages": [{"name": "s", "objective": "pretrain", "epochs": 2, "learning_rate": 0.01, "batch_size": 4}],
+    } | settings  # fmt: skip
+
+
+def test_a_trial_of_pretraining_leaves_the_kept_weights_as_they_were(tmp_path: Path) -> None:
+    root, out = canonical(tmp_path), tmp_path / "trial"
+    kept = Path(train(pretraining(root, out)).metrics["pretrained"])
+    (kept / "model.safetensors").write_bytes(b"of a longer training")
+    (kept / "old.txt").touch()
+    for trial in ("data.limit=6", "train.max_steps=1"):
+        run = train(pretraining(root, out), trial)
+        assert run.metrics["pretrained"] == str(out / "weights")
+        assert "Cut short" in (run.folder / "MODEL_CARD.md").read_text("utf-8")
+        assert (kept / "model.safetensors").read_bytes() == b"of a longer training"
+    tried = create({"pretrained": run.metrics["pretrained"]})
+    assert tried.text is not None
+    # a whole one takes the folder's place, and nothing is left beside it
+    assert train(pretraining(root, out)).metrics["pretrained"] == str(kept)
+    assert "Cut short" not in (run.folder / "MODEL_CARD.md").read_text("utf-8")
+    assert not (kept / "old.txt").exists()
+    assert create({"pretrained": "tiny-trial"}).text is not None
+    assert not [path for path in kept.parent.iterdir() if path.name.startswith(".tiny-trial")]
+
+
+def test_pictures_that_changed_under_their_names_are_learnt_from_again(tmp_path: Path) -> None:
+    from PIL import Image
+
+    content = pretraining(canonical(tmp_path), tmp_path / "pictures", image=IMAGE)
+    losses = [train(content).metrics["loss"]]
+    for i, picture in enumerate(sorted((tmp_path / "own").glob("train*.png"))):
+        Image.effect_noise((40, 40), 30 + i).convert("RGB").save(picture)
+    losses.append(train(content).metrics["loss"])
+    assert losses[0] != losses[1]
+
+
+def test_what_pretraining_cannot_learn_is_said_at_once(tmp_path: Path) -> None:
+    for change, said in [
+        ("stages.0.objective=label", "stages.0.objective"),
+        ("stages.0.select=accuracy", "stages.0.select"),
+        ("model.text.direction=block", "text.direction 'block'"),
+        ("model.objective=masked", "bert masked"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            load_recipe(pretraining(tmp_path, tmp_path), [change])
+
+
+def test_masked_tokens_are_new_while_learning_and_the_same_in_evaluation() -> None:
+    from memescope.models.mamba.pretraining import Masked
+
+    ids = torch.randint(10, 90, (40, 50))
+    mask = torch.ones_like(ids)
+    mask[:, 30:] = 0
+    model = Masked(made({"kind": "bert", "width": 64, "layers": 1}).text.backbone, 7)
+    shown, hidden = model.eval().hide(ids, mask)
+    assert all(torch.equal(a, b) for a, b in zip((shown, hidden), model.hide(ids, mask), strict=True))
+    assert not hidden[:, 30:].any()
+    assert torch.equal(shown[~hidden], ids[~hidden])
+    of = shown[hidden]
+    assert hidden[:, :30].float().mean() == pytest.approx(0.15, abs=0.04)
+    assert (of == 7).float().mean() == pytest.approx(0.8, abs=0.1)
+    assert 0 < (of == ids[hidden]).float().mean() < 0.2
+    assert not torch.equal(model.train().hide(ids, mask)[1], model.hide(ids, mask)[1])
+
+
+def test_killed_pretraining_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    from memescope.training.mamba_pretrain import PretrainRecipe
+    from memescope.training.mamba_pretrain_data import read_texts
+    from memescope.training.mamba_pretrain_learner import PretrainLearner
+    from memescope.training.staged.recipe import StagedTraining
+    from memescope.training.staged.stage import run_stage
+
+    loaded = load_recipe(pretraining(canonical(tmp_path), tmp_path / "run", kind="bert"))
+    assert isinstance(loaded, PretrainRecipe)
+    train_, val = read_texts(loaded.data)
+
+    def ran(folder: str, kill_at: int = -1) -> Any:
+        def report(name: str, done: int, total: int) -> None:
+            if done == kill_at:
+                raise KeyboardInterrupt
+
+        learner = PretrainLearner(loaded)
+        settings = StagedTraining(minutes=1e-9)
+        run_stage(learner, loaded.stages[0], train_, val, settings, tmp_path / folder, report)
+        return learner.model.state_dict()
+
+    whole = ran("whole")
+    with pytest.raises(KeyboardInterrupt):
+        ran("killed", 5)
+    again = ran("killed")
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
+
+
 @pytest.mark.parametrize("kind", ["mamba", "vmamba", "resnet"])
 def test_pretraining_decays_matrices_and_spares_scans_and_norms(tmp_path: Path, kind: str) -> None:
     text = {"text": {"width": 64, "layers": 1, "states": 4, "max_tokens": 16}}
@@ -457,7 +556,8 @@ def test_pretraining_decays_matrices_and_spares_scans_and_norms(tmp_path: Path, 
 
 
 def test_texts_of_held_out_splits_are_not_learnt_from(tmp_path: Path) -> None:
-    from memescope.training.mamba_pretrain import PretrainRecipe, read_texts
+    from memescope.training.mamba_pretrain import PretrainRecipe
+    from memescope.training.mamba_pretrain_data import read_texts
 
     root = canonical(tmp_path)
     with (root / "own" / "train.jsonl").open("a", encoding="utf-8") as file:
@@ -471,13 +571,13 @@ def test_texts_of_held_out_splits_are_not_learnt_from(tmp_path: Path) -> None:
     }  # fmt: skip
     loaded = load_recipe(content)
     assert isinstance(loaded, PretrainRecipe)
-    train_, val = read_texts(loaded)
+    train_, val = read_texts(loaded.data)
     assert len(train_) + len(val) == 12
     assert not any("test 0" in meme.text.casefold() for meme in [*train_, *val])
 
 
 def test_a_set_that_is_there_twice_is_read_where_it_is_named_first(tmp_path: Path) -> None:
-    from memescope.training.mamba_pretrain import PretrainData, folders
+    from memescope.training.mamba_pretrain_data import PretrainData, folders
 
     for name in ("ready/own", "ready/one", "native/own", "native/two"):
         (tmp_path / name).mkdir(parents=True)

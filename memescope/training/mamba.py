@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -105,6 +105,8 @@ class MambaStage(Stage):
 
 class MambaRecipe(StagedRecipe):
     """One row of a table of Mamba models."""
+
+    objectives: ClassVar[tuple[Objective, ...]] = ("label",)
 
     model: MambaPart
     stages: tuple[MambaStage, ...] = Field(min_length=1)

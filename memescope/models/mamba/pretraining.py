@@ -18,7 +18,7 @@ from transformers.utils import ModelOutput
 
 from memescope.models.mamba.mixer import run_mamba
 from memescope.models.mamba.picture import PictureTower
-from memescope.objectives.generation import IGNORED, token_cross_entropy
+from memescope.objectives.generation import token_cross_entropy
 
 HIDDEN_SHARE = 0.15
 
@@ -30,45 +30,46 @@ class NextToken(nn.Module):
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> ModelOutput:
-        """`loss` of ids and labels (b, t), labels `IGNORED` where nothing stands."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> ModelOutput:
+        """`loss` of ids (b, t) with their mask."""
         words = self.backbone.get_input_embeddings().weight
-        states = run_mamba(self.backbone, F.embedding(input_ids, words), attention_mask.bool())[:, :-1]
-        told = labels[:, 1:]
-        learned = told != IGNORED
-        return ModelOutput(loss=token_cross_entropy(states[learned] @ words.T, told[learned]))
+        there = attention_mask.bool()
+        states = run_mamba(self.backbone, F.embedding(input_ids, words), there)[:, :-1]
+        learned = there[:, 1:]
+        return ModelOutput(loss=token_cross_entropy(states[learned] @ words.T, input_ids[:, 1:][learned]))
 
 
 class Masked(nn.Module):
-    """Cross-entropy of hidden tokens given all others."""
+    """Cross-entropy of hidden tokens given all others.
 
-    def __init__(self, backbone: Any) -> None:
+    What is hidden while learning is chosen as dropout is, by torch's random state, which a checkpoint holds; in
+    evaluation it depends on the batch alone, so that losses can be compared.
+    """
+
+    def __init__(self, backbone: Any, mask_token: int) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.mask_token = backbone, mask_token
         width = backbone.config.hidden_size
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> ModelOutput:
-        """`loss` of ids and labels (b, t), labels `IGNORED` where nothing was hidden."""
-        states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        learned = labels != IGNORED
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> ModelOutput:
+        """`loss` of ids (b, t) with their mask."""
+        shown, hidden = self.hide(input_ids, attention_mask)
+        states = self.backbone(input_ids=shown, attention_mask=attention_mask).last_hidden_state
         words = self.backbone.get_input_embeddings().weight
-        return ModelOutput(loss=token_cross_entropy(self.transform(states[learned]) @ words.T, labels[learned]))
+        return ModelOutput(loss=token_cross_entropy(self.transform(states[hidden]) @ words.T, input_ids[hidden]))
 
-    def hide(self, batch: dict[str, Tensor], mask_token: int, words: int, seed: int) -> dict[str, Tensor]:
-        """`input_ids` with 15 % hidden (of them 80 % the mask, 10 % another word, 10 % as they are) and `labels`."""
-        generator = torch.Generator().manual_seed(seed)
-        ids, there = batch["input_ids"].clone(), batch["attention_mask"].bool()
-        chance = torch.rand(ids.shape, generator=generator)
-        chosen = (chance < HIDDEN_SHARE) & there
-        if not chosen.any():
-            chosen[0, 0] = True
-        labels = ids.masked_fill(~chosen, IGNORED)
-        how = torch.rand(ids.shape, generator=generator)
-        other = torch.randint(0, words, ids.shape, generator=generator)
-        ids = torch.where(chosen & (how < 0.8), torch.full_like(ids, mask_token), ids)
-        ids = torch.where(chosen & (how >= 0.8) & (how < 0.9), other, ids)
-        return {"input_ids": ids, "labels": labels}
+    def hide(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids with 15 % hidden (of them 80 % the mask, 10 % another word, 10 % as they are), and which, (b, t) bool."""
+        generator = None if self.training else torch.Generator().manual_seed(int(input_ids.sum()))
+        chance, how = torch.rand(2, *input_ids.shape, generator=generator).to(input_ids.device)
+        words = self.backbone.config.vocab_size
+        other = torch.randint(words, input_ids.shape, generator=generator).to(input_ids.device)
+        hidden = (chance < HIDDEN_SHARE) & attention_mask.bool()
+        if not hidden.any():
+            hidden[0, 0] = True
+        shown = input_ids.masked_fill(hidden & (how < 0.8), self.mask_token)
+        return torch.where(hidden & (how >= 0.8) & (how < 0.9), other, shown), hidden
 
 
 class Distil(nn.Module):
