@@ -428,8 +428,21 @@ def test_the_verb(prepared, tmp_path, monkeypatch, capsys):
     assert "propaganda_techniques: the model does not know the label 'slogans'" in text
     assert str(out / "metrics.json") in text.replace("\n", "")
     assert run(["eval", "fake"]) == 2
-    assert run(["eval", "fake", "--from", str(out)]) == 2
-    assert "leave RUN and --data out" in capsys.readouterr().err
+    assert run(["eval", "fake", "--from", str(out), "--text", "ocr", "--limit", "3"]) == 2
+    assert "RUN and --text and --limit would do nothing with --from" in capsys.readouterr().err
+    assert run(["eval", "fake", "--data", str(prepared), "--written", "3"]) == 2
+    assert "--written would do nothing without --rationales" in capsys.readouterr().err
+
+
+def test_the_verb_takes_a_model_behind_a_server(prepared, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("memescope.models.load", lambda name: asked.append(name) or Fake(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    served = ["eval", "openai:https://h/v1", "--data", str(prepared), "--limit", "8", "--no-baselines", "--json"]
+    assert run([*served, "--allow-remote", "h", "--key-env", "KEY"]) == 0
+    assert asked == ["openai:https://h/v1#allow=h&key=KEY"]
+    assert run(["eval", "starter", "--data", str(prepared), "--allow-remote", "h"]) == 2
+    assert "'starter' runs on this machine" in capsys.readouterr().err
 
 
 @pytest.mark.real

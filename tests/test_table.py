@@ -212,6 +212,22 @@ def test_a_wrong_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "against: 'b' is none of the rows a" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--row", "first"], "--row would do nothing without --run"),
+        (["--seed", "0", "--most", "2"], "--seed and --most would do nothing without --run"),
+        (["--keep"], "--keep would do nothing without --run"),
+        (["--by", "background", "--curves", "c.png"], "--by would do nothing with --curves"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    table_file: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["table", str(table_file), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_row_is_measured_kept_and_never_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from memescope.curation.synth import synth
 

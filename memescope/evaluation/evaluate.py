@@ -14,15 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from memescope.curation.identity import KEYS_RULE, Identity, Key, Progress, identify, near_keys, seen
-from memescope.datasets import has_split, read_split, split_hash, spread
-from memescope.datasets.clean import CLEAN_FILE, read_clean
+from memescope.curation.identity import KEYS_RULE, Identity, Progress, near_keys
+from memescope.datasets import read_split, split_hash, spread
+from memescope.datasets.clean import CLEAN_FILE, Clean, read_clean
 from memescope.errors import MemescopeError, UsageError
-from memescope.evaluation.baselines import BASELINES, answer_baselines
 from memescope.evaluation.intervals import RESAMPLES, clusters
-from memescope.evaluation.predictions import MODEL, Row, Said, rounded, rows_of
+from memescope.evaluation.predictions import MODEL, Row, Said, rounded
 from memescope.evaluation.results import Evaluation
 from memescope.evaluation.score import score
+from memescope.evaluation.training_rows import add_training, known
 from memescope.evaluation.written import score_written, write_for
 from memescope.meme import Meme, Reading
 from memescope.models import Looks, Narrows
@@ -82,48 +82,28 @@ def evaluate(
     Raises `UsageError` for a set without the split, for one that shares no task with the model, and when no row can be
     read.
     """
+    data = Path(data)
     memes = spread(read_split(data, split), limit or 0)
     measured_on = split_hash(memes)
     if only is not None:
         memes = [meme for meme in memes if meme.id in only]
-    there = {task for meme in memes for task in meme.labels}
-    taxonomy = load_taxonomy()
-    tasks = [taxonomy[name] for name in taxonomy.tasks if name in there and name in model.tasks]
-    if not tasks:
-        raise UsageError(
-            f"{data}: the {split} split is labelled for {', '.join(sorted(there)) or 'nothing'}; "
-            f"{model.name} answers {', '.join(model.tasks)}: nothing to measure"
-        )
+    audited = _audited(data, clean)
+    tasks = _measurable(memes, model, f"{data}: the {split} split")
     blind = text == "given" and isinstance(model, Looks) and not model.looks
-    identities = _known(memes, blind, progress)
-    errors = {meme.id: identity.error for meme, identity in zip(memes, identities, strict=True) if identity.error}
-    usable = [(meme, identity) for meme, identity in zip(memes, identities, strict=True) if not identity.error]
+    identities = known(memes, blind, progress)
+    errors = {meme.id: its.error for meme, its in zip(memes, identities, strict=True) if its.error}
+    usable = [(meme, its) for meme, its in zip(memes, identities, strict=True) if not its.error]
     if text == "ocr":
         usable = read_texts(usable, progress)
-    readings: list[Reading] = []
-    answered: list[tuple[Meme, Identity]] = []
-    for start in range(0, len(usable), batch):
-        some = usable[start : start + batch]
-        with model.asked_for([task.name for task in tasks]) if isinstance(model, Narrows) else nullcontext():
-            said = _answer(model, [meme for meme, _ in some])
-        for pair, reading in zip(some, said, strict=True):
-            if isinstance(reading, MemescopeError):
-                errors[pair[0].id] = str(reading)
-            else:
-                readings.append(reading)
-                answered.append(pair)
-        progress(f"{model.name} answers", min(start + batch, len(usable)), len(usable))
+    answered, readings, failed = _answers(model, usable, tasks, batch, progress)
+    errors |= failed
     if not answered:
-        raise UsageError(f"{data}: none of the {len(memes)} memes could be answered; the first error: {_first(errors)}")
-    measured, known = [meme for meme, _ in answered], [identity for _, identity in answered]
+        first = next((f"{name}: {error}" for name, error in errors.items()), "none")
+        raise UsageError(f"{data}: none of the {len(memes)} memes could be answered; the first error: {first}")
     langs = {meme.id: meme.lang for meme in memes}  # the set's own: `read_texts` puts what it found in its place
-    rows = _rows(measured, known, readings, tasks, near_keys(measured, progress), langs)
-    if clean is None and (Path(data) / CLEAN_FILE).is_file():
-        clean = Path(data) / CLEAN_FILE
-    audited = read_clean(clean) if clean is not None else None
-    trained, left_out = _add_training(
-        rows, answered, Path(data), split, learnt, tasks, baselines, seed, progress, blind
-    )
+    rows = _rows(answered, readings, tasks, langs, progress)
+    trained, left_out = add_training(rows, answered, data, split, learnt, tasks, baselines, seed, progress, blind)
+    measured = [meme for meme, _ in answered]
     if audited is not None:
         for row, meme in zip(rows, measured, strict=True):
             row.seen = audited.seen(meme)
@@ -131,17 +111,17 @@ def evaluate(
         "model": model.name,
         "model_version": model.version,
         "precision": model.card.get("precision", "float32"),
-        "data": Path(data).resolve().name,
+        "data": data.resolve().name,
         "split": split,
         "split_hash": measured_on,
         "text": text,
         "seed": seed,
         "resamples": resamples,
-        "taxonomy": taxonomy.version,
+        "taxonomy": load_taxonomy().version,
         "clean_rule": audited.rule if audited is not None else KEYS_RULE if trained else None,
         "rows": len(memes),
         "errors": errors,
-        "unanswered_tasks": sorted(there - {task.name for task in tasks}),
+        "unanswered_tasks": sorted(_labelled(memes) - {task.name for task in tasks}),
     }
     if left_out:
         metrics["left_out"] = left_out
@@ -150,6 +130,29 @@ def evaluate(
         write_for(model, measured, rows, references, written, progress)
         metrics["rationale"] = score_written(rows, seed, resamples)
     return Evaluation(metrics, rows)
+
+
+def _audited(data: Path, clean: str | Path | None) -> Clean | None:
+    """What the audit found, from `clean` or from the set's own folder; None where there was none."""
+    if clean is None and (data / CLEAN_FILE).is_file():
+        clean = data / CLEAN_FILE
+    return None if clean is None else read_clean(clean)
+
+
+def _labelled(memes: Sequence[Meme]) -> set[str]:
+    return {task for meme in memes for task in meme.labels}
+
+
+def _measurable(memes: Sequence[Meme], model: Model, where: str) -> list[Task]:
+    """The tasks that some meme is labelled for and the model answers; `UsageError` for none."""
+    taxonomy, there = load_taxonomy(), _labelled(memes)
+    tasks = [taxonomy[name] for name in taxonomy.tasks if name in there and name in model.tasks]
+    if not tasks:
+        raise UsageError(
+            f"{where} is labelled for {', '.join(sorted(there)) or 'nothing'}; "
+            f"{model.name} answers {', '.join(model.tasks)}: nothing to measure"
+        )
+    return tasks
 
 
 def read_texts(pairs: Sequence[tuple[Meme, Identity]], progress: Progress) -> list[tuple[Meme, Identity]]:
@@ -165,6 +168,27 @@ def read_texts(pairs: Sequence[tuple[Meme, Identity]], progress: Progress) -> li
     return result
 
 
+def _answers(
+    model: Model, pairs: Sequence[tuple[Meme, Identity]], tasks: Sequence[Task], batch: int, progress: Progress
+) -> tuple[list[tuple[Meme, Identity]], list[Reading], dict[str, str]]:
+    """The memes that were answered, their readings, and the errors of the others by id."""
+    answered: list[tuple[Meme, Identity]] = []
+    readings: list[Reading] = []
+    errors: dict[str, str] = {}
+    for start in range(0, len(pairs), batch):
+        some = pairs[start : start + batch]
+        with model.asked_for([task.name for task in tasks]) if isinstance(model, Narrows) else nullcontext():
+            said = _answer(model, [meme for meme, _ in some])
+        for pair, reading in zip(some, said, strict=True):
+            if isinstance(reading, MemescopeError):
+                errors[pair[0].id] = str(reading)
+            else:
+                readings.append(reading)
+                answered.append(pair)
+        progress(f"{model.name} answers", min(start + batch, len(pairs)), len(pairs))
+    return answered, readings, errors
+
+
 def _answer(model: Model, memes: Sequence[Meme]) -> list[Reading | MemescopeError]:
     """Readings; where a batch fails its memes are asked one by one, and one that fails again gives its error."""
     # Labels, rationale and meta stay here: a model sees what a scan would show it.
@@ -178,16 +202,16 @@ def _answer(model: Model, memes: Sequence[Meme]) -> list[Reading | MemescopeErro
 
 
 def _rows(
-    memes: Sequence[Meme],
-    identities: Sequence[Identity],
+    answered: Sequence[tuple[Meme, Identity]],
     readings: Sequence[Reading],
     tasks: Sequence[Task],
-    near: Sequence[tuple[Key, ...]],
     langs: Mapping[str, str],
+    progress: Progress,
 ) -> list[Row]:
-    numbers = clusters([identity.keys + other for identity, other in zip(identities, near, strict=True)])
+    near = near_keys([meme for meme, _ in answered], progress)
+    numbers = clusters([identity.keys + other for (_, identity), other in zip(answered, near, strict=True)])
     rows = []
-    for meme, number, reading in zip(memes, numbers, readings, strict=True):
+    for (meme, _), number, reading in zip(answered, numbers, readings, strict=True):
         mine = [task.name for task in tasks if task.name in meme.labels]
         missing = [name for name in mine if name not in reading.answers]
         if missing:
@@ -198,64 +222,3 @@ def _rows(
         source = meme.meta.get("dataset") or meme.source
         rows.append(Row(meme.id, int(number), (), truth, {MODEL: model}, source, langs[meme.id]))
     return rows
-
-
-def _add_training(
-    rows: list[Row],
-    answered: Sequence[tuple[Meme, Identity]],
-    data: Path,
-    split: str,
-    learnt: Sequence[str],
-    tasks: Sequence[Task],
-    baselines: bool,
-    seed: int,
-    progress: Progress,
-    blind: bool,
-) -> tuple[bool, dict[str, str]]:
-    """Note in each row what it shares with the splits that were learnt from, and what baselines fitted on them say.
-
-    False where one of them is not there, or is the one that is measured; and baselines left out, with the reason.
-    """
-    if split in learnt or not all(has_split(data, one) for one in learnt):
-        return False, {}
-    train = [meme for one in learnt for meme in read_split(data, one)]
-    known = _known(train, blind, progress)
-    for row, kinds in zip(rows, seen([identity for _, identity in answered], known), strict=True):
-        row.seen = kinds
-    if not baselines:
-        return True, {}
-    whole = [(meme, identity) for meme, identity in zip(train, known, strict=True) if not identity.error]
-    used = [*whole, *answered]
-    without = sum(not identity.picture for _, identity in used)
-    left_out = {"probe": f"needs pictures, and {without} of {len(used)} memes have none"} if without else {}
-    said = answer_baselines(
-        tasks,
-        [meme for meme, _ in whole],
-        [meme for meme, _ in answered],
-        [identity for _, identity in whole],
-        [identity for _, identity in answered],
-        names=[name for name in BASELINES if name not in left_out],
-        seed=seed,
-        progress=progress,
-    )
-    for name, by_task in said.items():
-        for task, answers in by_task.items():
-            for i in rows_of(rows, task, MODEL):
-                rows[i].answers.setdefault(name, {})[task] = answers[i]
-    return True, left_out
-
-
-def _known(memes: Sequence[Meme], blind: bool, progress: Progress) -> list[Identity]:
-    """Identities; with `blind` a picture that is not there at all is no error, one that is broken still is."""
-    found = identify(memes, progress)
-    if not blind:
-        return found
-    return [replace(its, error=None) if _absent(meme) else its for meme, its in zip(memes, found, strict=True)]
-
-
-def _absent(meme: Meme) -> bool:
-    return meme.image is None or (not isinstance(meme.image, bytes) and not Path(meme.image).is_file())
-
-
-def _first(errors: Mapping[str, str | None]) -> str:
-    return next((f"{name}: {error}" for name, error in errors.items()), "none")

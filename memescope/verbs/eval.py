@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memescope.errors import UsageError
+from memescope.verbs.options import AllowRemote, KeyEnv, refuse
+
+if TYPE_CHECKING:
+    from memescope.evaluation.results import Evaluation
+
+BATCH = 32
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,7 +40,7 @@ def evaluate_model(
     limit: Annotated[int | None, typer.Option(min=1, help="Only that many rows, spread over the split.")] = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Memes given to the model at once; matters where answers depend on each other.")
-    ] = 32,
+    ] = BATCH,
     baselines: Annotated[bool, typer.Option(help="Fit the baselines on the train split and compare.")] = True,
     clean: Annotated[
         Path | None,
@@ -58,6 +64,8 @@ def evaluate_model(
         Path | None,
         typer.Option("--from", help="Score again what an earlier eval left in this folder; no model needed."),
     ] = None,
+    allow_remote: AllowRemote = None,
+    key_env: KeyEnv = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of metrics.json only.")] = False,
 ) -> None:
     """Measure a model on a prepared set, beside simple baselines fitted in the same run.
@@ -67,25 +75,26 @@ def evaluate_model(
 
     Example:  memescope data synth drawn --splits  and then  memescope eval starter --data drawn --text ocr
     """
-    from rich.console import Console
-
     from memescope.evaluation.evaluate import evaluate
     from memescope.evaluation.results import rescore, write
-    from memescope.evaluation.tables import print_tables
     from memescope.verbs.progress import progress
 
     if again is not None:
-        if run is not None or data is not None:
-            raise UsageError("--from scores stored predictions: leave RUN and --data out, or leave --from out")
+        given = {"RUN": run, "--data": data, "--split": split != "test", "--text": text is not Text.given}
+        given |= {"--limit": limit, "--batch": batch != BATCH, "--no-baselines": not baselines, "--clean": clean}
+        given |= {"--learnt": learnt, "--rationales": rationales, "--written": written}
+        refuse("with --from", given | {"--allow-remote": allow_remote, "--key-env": key_env})
         with progress("eval", quiet=as_json) as report:
             evaluation = rescore(again, seed=seed, progress=report)
         out = out or again
     else:
         if run is None or data is None:
             raise UsageError("which model on which data? memescope eval starter --data FOLDER, or --from FOLDER")
-        from memescope.models import load
+        if rationales is None:
+            refuse("without --rationales", {"--written": written})
+        from memescope.models import load, with_access
 
-        model = load(run)
+        model = load(with_access(run, allow_remote, key_env))
         with progress("eval", quiet=as_json) as report:
             evaluation = evaluate(
                 model,
@@ -104,7 +113,15 @@ def evaluate_model(
             )
         home = Path(run) / "eval" if Path(run).is_dir() else Path("memescope-eval") / model.name
         out = out or home / f"{evaluation.metrics['data']}-{split}-{text.value}"
-    path = write(evaluation, out)
+    _tell(evaluation, write(evaluation, out), as_json)
+
+
+def _tell(evaluation: Evaluation, path: Path, as_json: bool) -> None:
+    """Print what was measured, and where it was written."""
+    from rich.console import Console
+
+    from memescope.evaluation.tables import print_tables
+
     if as_json:
         print(json.dumps(evaluation.metrics))
         return

@@ -9,6 +9,8 @@ from typing import Annotated, cast, get_args
 
 import typer
 
+from memescope.verbs.options import AllowRemote, KeyEnv
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -29,13 +31,8 @@ def scan(
     reasons: Annotated[
         str, typer.Option(help="Of which memes a model that writes reasons is asked why: acted-on, all or none.")
     ] = "acted-on",
-    allow_remote: Annotated[
-        str | None,
-        typer.Option(metavar="HOST", help="With --model openai:URL: the host that memes may be sent to."),
-    ] = None,
-    key_env: Annotated[
-        str | None, typer.Option(metavar="VARIABLE", help="With --model openai:URL: environment variable with the key.")
-    ] = None,
+    allow_remote: AllowRemote = None,
+    key_env: KeyEnv = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary only.")] = False,
 ) -> None:
     """Read memes and write verdicts: memescope.db, results.jsonl, results.csv, report.html.

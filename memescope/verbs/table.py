@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memescope.verbs.options import refuse
+
 if TYPE_CHECKING:
     from memescope.training.table import Table
 
@@ -28,7 +30,9 @@ def results_table(
     most: Annotated[int | None, typer.Option(min=1, help="With --run: at most so many rows in this sitting.")] = None,
     root: Annotated[Path, typer.Option(help="Folder that holds the prepared sets.")] = Path("../shared/data/ready"),
     results: Annotated[Path, typer.Option(help="Folder of the rows' JSON files.")] = Path("docs/results"),
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folders, in the cache folder.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="With --run: keep the run folders, in the cache folder.")
+    ] = False,
     by: Annotated[
         str | None,
         typer.Option(metavar="WAY", help="Print the errors of each row by stratum of memes instead: background."),
@@ -49,6 +53,10 @@ def results_table(
     from memescope.training.table import load_table
     from memescope.training.table_text import figures_of, markdown
 
+    if not run:
+        refuse("without --run", {"--row": row, "--seed": seed, "--most": most, "--keep": keep})
+    if curves is not None:
+        refuse("with --curves", {"--by": by})
     table = load_table(name)
     failed = 0
     if run:
