@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
@@ -365,6 +366,13 @@ def test_errors_of_folds_carry_the_ids_of_their_memes(
     assert "row 'other' has not been run" in capsys.readouterr().err
     assert run(["rationales", "errors", *options, "--row", "nobody"]) == 2
     assert "no row 'nobody'; there are: student, other" in capsys.readouterr().err
+    some = tmp_path / "some"  # of a row in folds, what was run can be asked already
+    (some / "t").mkdir(parents=True)
+    copy(results / "t" / "student-fold-2-0.json", some / "t")
+    part = row_errors(table, "student", drawn, some)["harmful"]
+    (one,) = measured(table, some, whole=False)
+    assert part.ids == tuple(f"train{place}" for place in one.parts[0]["held_out"])
+    assert measured(table, some) == []
     (drawn / "fewer").mkdir(exist_ok=True)
     for split in ("train", "val", "test"):
         lines = (drawn / "drawn" / f"{split}.jsonl").read_text().splitlines(keepends=True)

@@ -41,15 +41,15 @@ bootstrap over distinct memes. Strata may overlap.
 
 
 def row_errors(table: Table, name: str, root: Path, results: Path = RESULTS) -> dict[str, Errors]:
-    """Task -> the errors of one row over its seeds, with the ids of its memes. `UsageError` where it was not run whole,
-    or the split is not the one it was measured on."""
+    """Task -> the errors of one row over its seeds, with the ids of its memes; of a row in folds, on those that were
+    run. `UsageError` where it was not run, or the split is not the one it was measured on."""
     row = next((one for one in table.rows if one.name == name), None)
     if row is None:
         raise UsageError(f"no row {name!r}; there are: {', '.join(one.name for one in table.rows)}")
-    systems = predictions(table, results)
+    systems = predictions(table, results, whole=False)
     if name not in systems:
         raise UsageError(f"row {name!r} has not been run: memescope table {table.name} --run --row {name!r}")
-    there = measured(table, results)
+    there = measured(table, results, whole=False)
     memes = _memes(table, next((one for one in there if one.row == name), there[0]), root)
     found = {}
     for task in table.tasks:
@@ -64,7 +64,7 @@ def strata_of(table: Table, way: str, root: Path, results: Path = RESULTS) -> di
         raise UsageError(f"--by {way}: expected one of {', '.join(WAYS)}")
     texts = {meme.id: meme for meme in read_split(root / table.data, table.split)}
     found: dict[str, Any] = {}
-    for name in predictions(table, results):
+    for name in predictions(table, results, whole=False):
         found[name] = {}
         for task, errors in row_errors(table, name, root, results).items():
             found[name][task] = []

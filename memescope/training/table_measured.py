@@ -44,7 +44,7 @@ class Measured:
 
     def rows(self) -> list[Row]:
         """The predictions; those of folds together, in the split's order, each fold's clusters for themselves."""
-        if len(self.parts) == 1:
+        if "held_out" not in self.content:
             return unpack(self.content["predictions"])
         found: list[tuple[int, Row]] = []
         for part in self.parts:
@@ -62,21 +62,22 @@ def result_path(table: Table, row: str, seed: int, results: Path = RESULTS) -> P
     )
 
 
-def measured(table: Table, results: Path = RESULTS) -> list[Measured]:
-    """The rows and seeds that are there whole, in the table's order."""
+def measured(table: Table, results: Path = RESULTS, whole: bool = True) -> list[Measured]:
+    """The rows and seeds that are there, in the table's order; not `whole`: with those of which some folds are."""
     found = []
     for row in table.rows:
         for seed in row.seeds:
             paths = [result_path(table, piece.name, seed, results) for piece in pieces(row)]
-            if all(path.is_file() for path in paths):
+            wanted, paths = len(paths), [path for path in paths if path.is_file()]
+            if len(paths) == wanted or (paths and not whole):
                 found.append(Measured(row.name, seed, tuple(json.loads(path.read_text("utf-8")) for path in paths)))
     return found
 
 
-def predictions(table: Table, results: Path = RESULTS) -> dict[str, list[list[Row]]]:
-    """Row -> the predictions of each seed that is there. A baseline's are those made beside the first of the rows that
-    answer most tasks."""
-    there = measured(table, results)
+def predictions(table: Table, results: Path = RESULTS, whole: bool = True) -> dict[str, list[list[Row]]]:
+    """Row -> the predictions of each seed that is there (see `measured`). A baseline's are those made beside the first
+    of the rows that answer most tasks."""
+    there = measured(table, results, whole)
     found: dict[str, list[list[Row]]] = {}
     for row in table.rows:
         if row.baseline is None:
