@@ -253,7 +253,8 @@ def test_drawing_without_picture_or_words() -> None:
 
 
 class FakeModel:
-    name, version, tasks = "fake", "1", ("harmful", "techniques")
+    name, version = "fake", "1"
+    tasks: tuple[str, ...] = ("harmful", "techniques")
     asked: list[Meme]
 
     def answer(self, memes: Sequence[Meme]) -> list[Reading]:
@@ -262,6 +263,8 @@ class FakeModel:
             "harmful": Answer("harmful", {"harmful": 0.83, "not-harmful": 0.17}, abstain=True),
             "techniques": Answer(["smears"], {"smears": 0.7, "doubt": 0.1}),
         }
+        if "aspect_sentiment" in self.tasks and memes[0].aspect:
+            answers["aspect_sentiment"] = Answer("negative", {"negative": 0.6, "neutral": 0.3, "positive": 0.1})
         return [Reading(answers=answers) for _ in memes]
 
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
@@ -390,3 +393,50 @@ def test_explain_errors(fake: FakeModel, meme: Path, tmp_path: Path, capsys: pyt
     assert "the model has no task 'weather'; it answers: harmful, techniques" in capsys.readouterr().err
     assert run(["explain", str(tmp_path / "none.png"), "--text", "x"]) == 1
     assert "none.png" in capsys.readouterr().err
+
+
+def test_a_task_on_a_phrase_is_explained_where_one_is_named(
+    fake: FakeModel, meme: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.tasks = (*FakeModel.tasks, "aspect_sentiment")
+    asked = ["explain", str(meme), "--text", "mask", "--out", str(tmp_path / "out")]
+    assert run([*asked, "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["tasks"]) == ["harmful", "techniques"]
+    assert run([*asked, "--aspect", "cats", "--task", "aspect_sentiment"]) == 0
+    assert capsys.readouterr().out.startswith("aspect_sentiment: negative .60")
+    assert run([*asked, "--task", "harmful", "--task", "aspect_sentiment"]) == 2
+    assert "fake gives this meme no answer to aspect_sentiment: name its --aspect" in capsys.readouterr().err
+    fake.tasks = ("aspect_sentiment",)
+    fake.answer = lambda memes: [Reading() for _ in memes]  # type: ignore[method-assign]
+    assert run(asked) == 2
+    assert "no answer to aspect_sentiment" in capsys.readouterr().err
+
+
+def test_a_check_counts_a_meme_for_the_tasks_it_is_answered(
+    fake: FakeModel, meme: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.tasks = (*FakeModel.tasks, "aspect_sentiment")
+    line = {"id": "1", "image": meme.name, "text": "mask on", "labels": {"harmful": "harmful"}}
+    (tmp_path / "test.jsonl").write_text(json.dumps(line) + "\n")
+    asked = ["explain", str(tmp_path), "--check", "1", "--json"]
+    assert run(asked) == 0
+    methods = json.loads(capsys.readouterr().out)["methods"]
+    assert {name.partition(",")[0] for name in methods} == {"harmful", "techniques"}
+    assert run([*asked, "--task", "harmful", "--task", "aspect_sentiment"]) == 2
+    assert "aspect_sentiment: no meme of 1 is answered and has parts to take out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--check", "2", "--text", "x", "--inside"], "--text and --inside would do nothing with --check"),
+        (["--check", "2", "--method", "gradcam"], "--method would do nothing with --check"),
+        (["--data", "drawn"], "--data would do nothing without --inside"),
+        (["--allow-remote", "h"], "'starter' runs on this machine"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    fake: FakeModel, meme: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["explain", str(meme), *options]) == 2
+    assert said in capsys.readouterr().err

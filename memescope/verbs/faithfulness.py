@@ -22,8 +22,11 @@ FEWEST = 10
 """Memes below which no verdict is given."""
 
 
-def report(model: Model, data: Path, tasks: Sequence[str], count: int, out: Path | None, as_json: bool) -> None:
-    """Measure `count` memes of the test split, spread evenly; print a table and write faithfulness.json into `out`."""
+def report(model: Model, data: Path, asked: Sequence[str], count: int, out: Path | None, as_json: bool) -> None:
+    """Measure `count` memes of the test split, spread evenly; print a table and write faithfulness.json into `out`.
+
+    A meme counts for the tasks that it is answered; `UsageError` for a task of `asked` that can be measured on none.
+    """
     from memescope.datasets import read_split, spread
 
     memes = read_split(data, "test")
@@ -32,10 +35,13 @@ def report(model: Model, data: Path, tasks: Sequence[str], count: int, out: Path
     memes = spread(memes, count)
     found: dict[str, list[Curves]] = {}
     for number, meme in enumerate(memes):
-        for task in tasks:
+        for task in asked or model.tasks:
             for name, one in measured(model, meme, task, number):
                 found.setdefault(f"{task}, {name}", []).append(one)
         print(f"memescope explain: {number + 1} of {len(memes)}", file=sys.stderr, end="\r")
+    there = {name.partition(",")[0] for name in found}
+    if silent := [task for task in asked or model.tasks if task not in there and (asked or not there)]:
+        raise UsageError(f"{data}: {', '.join(silent)}: no meme of {len(memes)} is answered and has parts to take out")
     record = {
         "model": f"{model.name} {model.version}",
         "data": str(data.name),
@@ -59,8 +65,11 @@ def report(model: Model, data: Path, tasks: Sequence[str], count: int, out: Path
 
 
 def measured(model: Model, meme: Meme, task: str, seed: int) -> Iterator[tuple[str, Curves]]:
-    """The curves of each method the model has, over the words and over the cells of the picture."""
-    answer = model.answer([meme])[0].answers[task]
+    """The curves of each method the model has, over the words and over the cells of the picture; none for a task that
+    the meme gets no answer to."""
+    answer = model.answer([meme])[0].answers.get(task)
+    if answer is None:
+        return
     label = answer.label if isinstance(answer.label, str) else max(answer.probabilities, key=answer.probabilities.get)  # type: ignore[arg-type]
 
     def probability(memes: list[Meme]) -> np.ndarray:
