@@ -50,6 +50,7 @@ def table(model: Any, some: list[Meme], task: str = "harmful") -> np.ndarray:
     return np.array([list(reading.answers[task].probabilities.values()) for reading in model.answer(some)])
 
 
+BERT: dict[str, Any] = {"kind": "bert", "width": 64, "layers": 1}
 SHAPES: dict[str, dict[str, Any]] = {
     "TextMamba": {"text": {}},
     "last": {"text": {"pool": "last"}},
@@ -57,7 +58,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "BiDTextMamba": {"text": {"direction": "both"}},
     "shared": {"text": {"direction": "shared", "merge": "mean"}},
     "block": {"text": {"direction": "block"}},
-    "bert": {"text": {"kind": "bert", "width": 64, "layers": 1}},
+    "bert": {"text": BERT},
     "ImageMamba": {"image": {}},
     "resnet": {"image": {"kind": "resnet"}},
     "vit": {"image": {"kind": "vit", "width": 64, "depths": (2,)}},
@@ -168,9 +169,52 @@ def test_wrong_settings_are_named() -> None:
         ({"text": {}, "freeze": {"text": 9}}, "freeze.text: 9 of 2 layers"),
         ({"text": {}, "lora": {"rank": 1}}, "lora: unknown rank"),
         ({"image": {"kind": "resnet"}, "lora": {}}, "no usual layers"),
+        ({"text": BERT | {"max_tokens": 513}}, "max_tokens 513 and text.kind 'bert': .* places for 512"),
+        ({"text": BERT | {"max_tokens": 512, "pool": "cls"}}, "places for 511"),
+        ({"text": BERT | {"max_tokens": 509}, "image": {}, "fusion": "prefix"}, "places for 508"),
     ]:
         with pytest.raises(MemescopeError, match=said):
             made(**settings)
+
+
+def test_attention_reads_texts_as_long_as_its_places() -> None:
+    model = made(BERT | {"max_tokens": 508}, {}, fusion="prefix")
+    long = Meme(text="word " * 600, image=memes(1)[0].image)
+    assert len(model.processor.ids(long)) == 508
+    assert sum(table(model, [long])[0]) == pytest.approx(1)
+
+
+def test_keys_that_would_do_nothing_are_named_with_what_they_do_not_go_with() -> None:
+    text, image = {"width": 64}, {"width": 16, "size": 64}
+    eyes = {"kind": "frozen", "names": ["effnet-lite0"]}
+    for model, said in [
+        ({"text": text | {"kind": "bert", "states": 4}}, "states 4 and kind 'bert'"),
+        ({"text": text | {"kind": "bert", "delta_dropout": 0.1}}, "delta_dropout 0.1 and kind 'bert'"),
+        ({"text": text | {"merge": "mean"}}, "merge mean and direction 'forward'"),
+        ({"text": text | {"pretrained": "a"}}, "width 64 and pretrained 'a'"),
+        ({"image": image | {"kind": "vit", "states": 4}}, "states 4 and kind 'vit'"),
+        ({"image": image | {"kind": "resnet", "drop_path": 0.1}}, "drop_path 0.1 and kind 'resnet'"),
+        ({"image": image | {"names": ["effnet-lite0"]}}, "names .* and kind 'vmamba'"),
+        ({"image": image | {"pretrained": "a", "depths": [1]}}, "width 16 and pretrained 'a'"),
+        ({"image": eyes | {"depths": [1]}}, "depths .* and kind 'frozen'"),
+        ({"text": text, "image": eyes, "freeze": {"image": 1}}, "freeze.image and image.kind 'frozen'"),
+        ({"text": text, "image": eyes, "lora": {"image": ["fc1"]}}, "lora.image and image.kind 'frozen'"),
+        ({"text": text, "freeze": {"image": 1}}, "freeze.image and no image part"),
+    ]:
+        content = recipe(Path("x"), Path("y")) | {"model": {"family": "mamba", **model}}
+        with pytest.raises(UsageError, match=said):
+            load_recipe(content)
+    for fits in (
+        {"text": text | {"merge": "mean", "direction": "both", "states": 4}},
+        {"text": text, "image": eyes | {"drop_path": 0.0}, "lora": {"image": []}},
+    ):
+        assert load_recipe(recipe(Path("x"), Path("y")) | {"model": {"family": "mamba", **fits}}).name == "x"
+
+
+def test_a_stage_that_is_not_of_labels_is_refused() -> None:
+    for objective in ("rationale", "both", "explain", "pretrain"):
+        with pytest.raises(UsageError, match=f"learns label, and not {objective}"):
+            load_recipe(recipe(Path("x"), Path("y"), objective=objective))
 
 
 def test_freezing_by_depth_leaves_the_later_layers() -> None:
@@ -325,8 +369,8 @@ def test_a_recipe_leaves_a_run_that_loads_with_each_remedy(tmp_path: Path, stage
 
 
 def test_a_card_names_every_rate_that_is_not_the_recipe_s() -> None:
-    from memescope.training.mamba import MambaRecipe
     from memescope.training.mamba_card import leaves
+    from memescope.training.mamba_recipe import MambaRecipe
 
     for rates, said in [({"rate_a": 0.1, "rate_b": 0.1}, "0.1, 0.1 and 1"), ({"rate_backbone": 0.1}, "1, 1 and 0.1")]:
         loaded = load_recipe(recipe(Path("x"), Path("y"), **rates))
@@ -337,8 +381,45 @@ def test_a_card_names_every_rate_that_is_not_the_recipe_s() -> None:
     assert not any("none of it there" in line for line in leaves(loaded, made({}).config))
 
 
+def test_only_a_vmamba_of_the_source_s_size_passes_for_it() -> None:
+    from memescope.models.mamba.config import MambaMemesConfig
+    from memescope.models.mamba.deviations import deviations
+    from memescope.models.mamba.vmamba import OFFICIAL
+
+    base = {"name": "vmamba-base", "config": OFFICIAL["vmamba_base_s2l15"].to_dict()}
+    small = base | {"config": OFFICIAL["vmamba_tiny_s2l5"].to_dict()}
+    for image, said in [
+        (base, []),
+        (
+            base | {"name": ""},
+            ["VMamba is one that starts at random (2, 2, 15, 2 blocks, width 128, states 1), at 224"],
+        ),
+        (base | {"size": 128}, ["VMamba is vmamba-base (2, 2, 15, 2 blocks, width 128, states 1), at 128 pixels"]),
+        (small, ["VMamba is vmamba-base (2, 2, 5, 2 blocks, width 96, states 1), at 224 pixels"]),
+    ]:
+        lines = [line for line in deviations(MambaMemesConfig(image=image)) if "VMamba is" in line]
+        assert [line.partition(" pixels")[0] for line in lines] == [line.partition(" pixels")[0] for line in said]
+
+
+def test_the_recipe_of_a_run_trains_it_again(tmp_path: Path) -> None:
+    from memescope.training.mamba import side
+    from memescope.training.mamba_recipe import MambaRecipe
+
+    content = recipe(tmp_path, tmp_path / "run")
+    content["model"] = {"family": "mamba", "text": {"pretrained": "a"}, "image": {"pretrained": "b"}}
+    first = load_recipe(content)
+    again = load_recipe(json.loads(first.model_dump_json()))
+    assert isinstance(again, MambaRecipe)
+    assert again == first
+    for part, sizes in ((again.model.text, {"width", "layers", "states"}), (again.model.image, {"width", "depths"})):
+        taken = side(part)
+        assert taken is not None
+        assert not {*sizes, "drop_path"} & set(taken)
+
+
 def test_learning_rates_of_a_and_b_and_the_decay_by_epoch() -> None:
-    from memescope.training.mamba import MambaLearner, MambaRecipe, groups
+    from memescope.training.mamba import MambaLearner, groups
+    from memescope.training.mamba_recipe import MambaRecipe
     from memescope.training.staged.tricks import decayed
 
     content = recipe(Path("x"), Path("y"), rate_a=0.5, rate_b=4, weight_decay=0.1)
@@ -399,7 +480,7 @@ def test_averages_are_the_means_they_say_and_survive_a_checkpoint(tmp_path: Path
 @pytest.mark.parametrize(("kind", "objective"), [("mamba", "next"), ("bert", "masked"), ("vmamba", "distil")])
 def test_pretraining_leaves_weights_that_other_recipes_take_by_name(tmp_path: Path, kind: str, objective: str) -> None:
     root = canonical(tmp_path)
-    text = {"kind": kind, "width": 64, "layers": 1, "states": 4, "max_tokens": 16}
+    text = {"kind": kind, "width": 64, "layers": 1, "max_tokens": 16}
     image = {"kind": kind, "width": 16, "depths": [1, 1, 1, 1], "size": 64}
     content = {
         "name": "p",
@@ -427,7 +508,7 @@ def test_pretraining_leaves_weights_that_other_recipes_take_by_name(tmp_path: Pa
 
 def pretraining(root: Path, out: Path, **settings: Any) -> dict[str, Any]:
     kind, image = settings.pop("kind", "mamba"), settings.pop("image", None)
-    text = {"kind": kind, "width": 64, "layers": 1, "states": 4, "max_tokens": 16}
+    text = {"kind": kind, "width": 64, "layers": 1, "max_tokens": 16}
     objective = "distil" if image else "masked" if kind == "bert" else "next"
     return {
         "name": "p", "keep": f"tiny-{out.name}", "out": str(out), "data": {"root": str(root), "sets": ["own"]},

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from memescope.meme import Meme, Reading
-from memescope.training.recipe import Part
+from memescope.training.mamba_recipe import ImagePart, MambaRecipe, MambaStage, TextPart
 from memescope.training.run import Progress
-from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
+from memescope.training.staged.recipe import Objective, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,94 +20,6 @@ if TYPE_CHECKING:
 
 CODE_VERSION = 1
 """Raise it when the same recipe would train another model."""
-PIXELS_VERSION = 1
-"""Raise it when the same picture would be prepared otherwise."""
-
-
-class TextPart(Part):
-    """The text side. `pretrained` names weights (hub id, folder, or what pretraining left here); without it `width`,
-    `layers`, `states` and `tokenizer` are those of a model that starts at random. See `models.mamba.config`.
-    """
-
-    kind: Literal["mamba", "bert"] = "mamba"
-    pretrained: str | None = None
-    tokenizer: str | None = None
-    width: int = Field(default=256, ge=16)
-    layers: int = Field(default=8, ge=1)
-    states: int = Field(default=16, ge=1)
-    direction: Literal["forward", "both", "shared", "block"] = "forward"
-    merge: Literal["concat", "mean"] = "concat"
-    pool: Literal["mean", "last", "cls"] = "mean"
-    max_tokens: int = Field(default=50, ge=1)
-    delta_dropout: float = Field(default=0.0, ge=0, lt=1)
-    prompt: str = ""
-
-
-class ImagePart(Part):
-    """The picture side. `pretrained` as for text, or for `frozen` the encoders' `names`; without it `width`, `depths`
-    and `states` are those of a model that starts at random. `inpaint` paints captions over first.
-    """
-
-    kind: Literal["vmamba", "resnet", "vit", "frozen"] = "vmamba"
-    pretrained: str | None = None
-    names: tuple[str, ...] = ()
-    width: int = Field(default=32, ge=16)
-    depths: tuple[int, ...] = (1, 1, 2, 1)
-    states: int = Field(default=1, ge=1)
-    drop_path: float = Field(default=0.0, ge=0, lt=1)
-    size: int = Field(default=224, ge=32)
-    inpaint: bool = False
-
-
-class LoraPart(Part):
-    """Adapters; `text` and `image` name the layers that get them (null: the source's choice; []: none, all frozen)."""
-
-    r: int = Field(default=8, ge=1)
-    alpha: float = Field(default=8, gt=0)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    text: tuple[str, ...] | None = None
-    image: tuple[str, ...] | None = None
-
-
-class MambaPart(Part):
-    """The model. `freeze` {"text": n, "image": n}: embeddings and the first n layers are not trained."""
-
-    family: Literal["mamba"] = "mamba"
-    text: TextPart | None = None
-    image: ImagePart | None = None
-    fusion: Literal["concat", "token", "prefix"] = "concat"
-    hidden: int = Field(default=64, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    lora: LoraPart | None = None
-    freeze: dict[Literal["text", "image"], int] = Field(default_factory=dict)
-    smoothing: float = Field(default=0.0, ge=0, lt=1)
-
-
-class MambaStage(Stage):
-    """A stage with the remedies against overfitting.
-
-    `gamma`: the learning rate is multiplied by it after every epoch, in place of `schedule` and `warmup`. `rate_a`,
-    `rate_b`: learning rates of LoRA's A and B, as shares of `learning_rate`; `rate_backbone`: of what is pretrained.
-    `average`: what is evaluated and kept is a mean of weights ("ema" with `decay`; "swa" over the last half).
-    `patience`: the training ends when the loss on the selection split was not the lowest for so many epochs; 0: never.
-    """
-
-    gamma: float | None = Field(default=None, gt=0, le=1)
-    rate_a: float = Field(default=1.0, gt=0)
-    rate_b: float = Field(default=1.0, gt=0)
-    rate_backbone: float = Field(default=1.0, gt=0)
-    average: Literal["ema", "swa"] | None = None
-    decay: float = Field(default=0.99, gt=0, lt=1)
-    patience: int = Field(default=0, ge=0)
-
-
-class MambaRecipe(StagedRecipe):
-    """One row of a table of Mamba models."""
-
-    objectives: ClassVar[tuple[Objective, ...]] = ("label",)
-
-    model: MambaPart
-    stages: tuple[MambaStage, ...] = Field(min_length=1)
 
 
 def train_mamba(recipe: MambaRecipe, report: Progress) -> dict[str, Any]:
@@ -180,13 +90,9 @@ class MambaLearner:
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Calibration and thresholds into the model's configuration."""
-        config = self.model.config
-        config.calibration = {
-            task: {"temperature": [1 / scale for scale in one.scale], "bias": list(one.bias)}
-            for task, one in settled.items()
-        }
-        config.abstain = {task: one.abstain for task, one in settled.items()}
-        config.card = card
+        from memescope.training.staged.settle import store
+
+        store(self.model.config, settled, card)
 
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""
@@ -233,19 +139,11 @@ def groups(model: Module, rate: float, stage: MambaStage) -> list[dict[str, Any]
 
 
 def side(part: TextPart | ImagePart | None) -> dict[str, Any] | None:
-    """A side of the model as `models.mamba.create` takes it: sizes only where they are asked for."""
+    """A side of the model as `models.mamba.create` takes it: sizes only of one that starts at random."""
     if part is None:
         return None
-    values = part.model_dump()
+    values = part.model_dump(exclude_none=True)
     if part.pretrained is not None or part.kind == "frozen":
-        given = part.model_fields_set
-        values = {k: v for k, v in values.items() if k not in ("width", "layers", "states", "depths") or k in given}
-        if wrong := given & {"width", "layers", "states", "depths"}:
-            from memescope.errors import UsageError
-
-            raise UsageError(
-                f"model: {', '.join(sorted(wrong))} and pretrained={part.pretrained}: sizes are the weights' own"
-            )
-        if "drop_path" not in given:
-            values.pop("drop_path", None)
+        for size in ("width", "layers", "states", "depths"):
+            values.pop(size, None)
     return values

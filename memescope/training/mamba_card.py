@@ -8,7 +8,7 @@ from memescope.training.card_tables import figures_table, listed, stages_table
 
 if TYPE_CHECKING:
     from memescope.models.mamba import MambaMemesConfig
-    from memescope.training.mamba import MambaRecipe
+    from memescope.training.mamba_recipe import MambaRecipe
 
 SOURCE = "Liu, Mohan Kumar, Mittal, Yeon, Mamba-Based Approaches to the Hateful Memes Challenge (Georgia Tech report)"
 RATE, GAMMA, EPOCHS, BATCH, DECAY = 1e-3, 0.8, 20, 32, 1e-4

@@ -9,8 +9,10 @@ import numpy as np
 
 from memescope.models.mamba.processor import See
 from memescope.perception.inpaint import INPAINT_VERSION
-from memescope.training.mamba import PIXELS_VERSION
 from memescope.training.staged.seen import HELD, PictureKeys, Store
+
+PIXELS_VERSION = 1
+"""Raise it when the same picture would be prepared otherwise."""
 
 
 class Kept:

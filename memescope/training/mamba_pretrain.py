@@ -18,8 +18,9 @@ from pydantic import Field, model_validator
 
 from memescope.atomic import write_whole
 from memescope.errors import UsageError
-from memescope.training.mamba import ImagePart, MambaStage, TextPart, tricks
+from memescope.training.mamba import tricks
 from memescope.training.mamba_pretrain_data import PretrainData, read_pictures, read_texts
+from memescope.training.mamba_recipe import ImagePart, MambaStage, TextPart
 from memescope.training.recipe import Part, Recipe
 from memescope.training.run import Progress, write_recipe
 from memescope.training.staged.recipe import StagedTraining
@@ -29,7 +30,7 @@ CODE_VERSION = 3
 
 
 class PretrainPart(Part):
-    """The backbone: either `text` or `image`, with sizes as in `training.mamba`.
+    """The backbone: either `text` or `image`, with sizes as in `training.mamba_recipe`.
 
     `objective`: next (token), masked (tokens), distil (a picture encoder's features). `teacher`: that encoder's name.
     """

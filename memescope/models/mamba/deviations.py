@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from memescope.models.mamba.config import MambaMemesConfig
+from memescope.models.mamba.vmamba import OFFICIAL
 
 TEXT = "state-spaces/mamba-370m-hf"
-IMAGE = "vmamba_base"
+IMAGE = OFFICIAL["vmamba_base_s2l15"]
 
 
 def deviations(config: MambaMemesConfig) -> list[str]:
@@ -36,10 +39,10 @@ def deviations(config: MambaMemesConfig) -> list[str]:
             )
         elif image["kind"] != "vmamba":
             found.append(f"The picture is seen by a {image['kind']} encoder; the source's is VMamba-B.")
-        elif image["name"] == "" or config.image is None or image["size"] != 224:
+        elif image["name"] == "" or image["size"] != 224 or _sizes(image["config"]) != _sizes(IMAGE.to_dict()):
             found.append(
-                f"VMamba is {image['name'] or 'a small one that starts at random'}, at {image['size']} pixels; the "
-                "source's is VMamba-B (s2l15) at 224."
+                f"VMamba is {image['name'] or 'one that starts at random'} ({_sizes(image['config'])}), at "
+                f"{image['size']} pixels; the source's is VMamba-B ({_sizes(IMAGE.to_dict())}) at 224."
             )
         if not image["inpaint"]:
             found.append("Captions stay in the picture; the source paints them over.")
@@ -57,3 +60,8 @@ def deviations(config: MambaMemesConfig) -> list[str]:
     if config.smoothing or config.dropout:
         found.append(f"Label smoothing {config.smoothing:g}, dropout {config.dropout:g} before the head; none there.")
     return found
+
+
+def _sizes(vmamba: dict[str, Any]) -> str:
+    depths = ", ".join(map(str, vmamba["depths"]))
+    return f"{depths} blocks, width {vmamba['width']}, states {vmamba['states']}"

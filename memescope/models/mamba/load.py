@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from memescope.backbones import load_vision_encoder
 from memescope.backbones.hub import content_version, load_transformers, readable
@@ -17,7 +20,7 @@ from memescope.models.mamba.config import MambaMemesConfig
 from memescope.models.mamba.model import MambaMemes
 from memescope.models.mamba.official import load_vmamba
 from memescope.models.mamba.picture import image_config
-from memescope.models.mamba.processor import MambaProcessor, check_encoders
+from memescope.models.mamba.processor import MambaProcessor, check_encoders, no_picture
 from memescope.models.mamba.text import text_config
 from memescope.taxonomy.tasks import load_taxonomy
 
@@ -71,7 +74,25 @@ def create(
     if model.text is not None:
         model.text.start()
     model.processor = MambaProcessor(config, tokenizer)
+    _check_places(model)
     return model
+
+
+def _check_places(model: MambaMemes) -> None:
+    """`UsageError` where attention has fewer places than the longest row has tokens. Mamba has no such bound."""
+    text, image = model.config.text, model.config.image
+    if text is None or text["kind"] != "bert" or model.text is None:
+        return
+    beside = len(model.processor.prompt) + (text["pool"] == "cls")
+    if model.config.fusion == "prefix" and model.picture is not None and image is not None:
+        with torch.inference_mode():  # a copy: looking would move a ResNet's running means
+            beside += deepcopy(model.picture).eval()(torch.from_numpy(no_picture(image))[None]).shape[1]
+    most = model.text.backbone.config.max_position_embeddings - beside
+    if text["max_tokens"] > most:
+        raise UsageError(
+            f"text.max_tokens {text['max_tokens']} and text.kind 'bert': attention has places for {most} tokens of a "
+            f"text here; set text.max_tokens to {most} at most, or take a mamba"
+        )
 
 
 def _text(given: dict[str, Any] | None) -> tuple[Any, Any, dict[str, Any] | None]:

@@ -42,8 +42,13 @@ class MambaProcessor:
         """The tokens of a meme's words, at most `max_tokens` behind the prompt; one blank where there are none."""
         text = self.config.text or {}
         words = self._tokens(meme.text)[: text["max_tokens"]]
-        prompt = self._tokens(text["prompt"]) if text["prompt"] else []
-        return [*prompt, *words] or [self.pad]
+        return [*self.prompt, *words] or [self.pad]
+
+    @property
+    def prompt(self) -> list[int]:
+        """The tokens that stand before every text."""
+        text = self.config.text or {}
+        return self._tokens(text["prompt"]) if text["prompt"] else []
 
     def _tokens(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -58,8 +63,7 @@ class MambaProcessor:
         """Tokens of the prompt, and the part of the text that each token behind it stands for."""
         text = self.config.text or {}
         found = self.tokenizer(meme.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        prompt = self._tokens(text["prompt"]) if text["prompt"] else []
-        return len(prompt), [(int(a), int(b)) for a, b in found[: text["max_tokens"]]]
+        return len(self.prompt), [(int(a), int(b)) for a, b in found[: text["max_tokens"]]]
 
     def labels(self, meme: Meme) -> list[int]:
         """One column a task with one label (its number), k for a multilabel task (0, 1); `MISSING` where unlabelled."""
@@ -84,7 +88,7 @@ class MambaProcessor:
             batch["attention_mask"] = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
         if self.see is not None and self.config.image is not None:
             found = [None if meme.image is None else self.see(meme.image) for meme in memes]
-            nothing = _nothing(self.config.image)
+            nothing = no_picture(self.config.image)
             batch["pixels"] = torch.from_numpy(np.stack([nothing if one is None else one for one in found]))
             batch["seen"] = torch.tensor([one is not None for one in found])
         if labels:
@@ -159,7 +163,8 @@ def _features(picture: Any, encoders: Sequence[Any], inpainted: bool) -> np.ndar
     return np.concatenate(found, -1).astype(np.float32)
 
 
-def _nothing(image: dict[str, Any]) -> np.ndarray:
+def no_picture(image: dict[str, Any]) -> np.ndarray:
+    """What stands in a batch for a meme without a picture."""
     if image["kind"] == "frozen":
         return np.zeros((image["count"], image["width"]), np.float32)
     return np.zeros((image["size"], image["size"], 3), np.uint8)
