@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from memescope.cli import run
 from memescope.errors import UsageError
 from memescope.evaluation.compact import pack, unpack
+from memescope.evaluation.generated import TEXT_FIGURES
 from memescope.evaluation.predictions import MODEL, Row, Said
 from memescope.evaluation.rows import cells
 from memescope.taxonomy import load_taxonomy
 from memescope.training.table import load_table
-from memescope.training.table_measured import predictions, result_path
+from memescope.training.table_measured import Measured, predictions, result_path
 from memescope.training.table_run import _kept, missing
 from memescope.training.table_text import figures_of, markdown
+from memescope.training.table_written import written_markdown, written_of
 
 HARMFUL = load_taxonomy()["harmful"]
 
@@ -199,7 +201,9 @@ def test_baselines_are_those_beside_a_row_that_answers_all_tasks(tmp_path: Path)
         "target": "none",
     }
     said = markdown(table, tmp_path)
-    assert "| coarse | - | - | does not answer this task |" in said
+    assert "| row | accuracy | note |" in said  # nothing to be compared with
+    assert "less" not in said
+    assert "| coarse | - | does not answer this task |" in said
     assert "| floor | .000 [.000, .000] |" in said  # of `target`, which is always society
 
 
@@ -210,6 +214,9 @@ def test_a_wrong_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path.write_text("{name: t, title: t, data: d, tasks: [harmful], against: b, rows: [{name: a}]}")
     assert run(["table", str(path)]) == 2
     assert "against: 'b' is none of the rows a" in capsys.readouterr().err
+    path.write_text("{name: t, title: t, data: d, tasks: [harmful], rows: [{name: two-stage}, {name: Two stage}]}")
+    assert run(["table", str(path)]) == 2
+    assert "rows 'two-stage' and 'Two stage' would share one result file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -330,6 +337,35 @@ def test_a_table_may_be_like_another_one(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text(json.dumps(more | {"without": ["c"]}))
     with pytest.raises(UsageError, match="without: base has no row 'c', only a, b, own"):
         load_table("more", tmp_path)
+    (tmp_path / "base.yaml").write_text(json.dumps(base | {"rows": [{"baseline": "tfidf"}]}))
+    with pytest.raises(UsageError, match=r"base\.yaml: (.|\n)*rows\.0\.name"):
+        load_table("more", tmp_path)
     (tmp_path / "more.yaml").write_text(json.dumps(more | {"like": "nothing"}))
     with pytest.raises(UsageError, match="no such table; there are: base, more"):
         load_table("more", tmp_path)
+
+
+def test_what_was_written_about_other_memes_is_not_compared(tmp_path: Path) -> None:
+    names = ("plain", "alike", "other")
+    rows = [{"name": name, "model": "starter", "seeds": [0, 1]} for name in names]
+    definition = {"name": "t", "title": "t", "data": "d", "tasks": ["harmful"], "against": "plain", "rows": rows}
+    (tmp_path / "t.yaml").write_text(json.dumps(definition))
+
+    def wrote(row: str, seed: int, places: list[int], value: float) -> Measured:
+        values = {figure: [value] * len(places) for figure in TEXT_FIGURES}
+        its = {"n": len(places), "encoder": "e", "synonyms": True, "rows": places, "values": values}
+        return Measured(row, seed, ({"rationale": its, "predictions": {"cluster": list(range(9))}},))
+
+    there = [wrote("plain", 0, [0, 2, 4], 0.25), wrote("alike", 0, [0, 2, 4], 0.5), wrote("other", 0, [1, 2, 4], 0.5)]
+    there.append(wrote("alike", 1, [1, 2], 1.0))
+    table = load_table(str(tmp_path / "t.yaml"))
+    found = written_of(table, there)
+    assert found["alike"]["less"]["rouge_l"]["value"] == pytest.approx(0.25)
+    assert (found["alike"]["seeds"], found["alike"]["figures"]["rouge_l"]["value"]) == (1, 0.5)
+    assert found["other"]["less"] == {}
+    assert found["other"]["figures"]["rouge_l"]["value"] == 0.5
+    assert written_markdown(table, there)[-3:] == [
+        "- alike (n = 3): 1 of 2 seeds wrote about other memes and are left out",
+        "- other (n = 3): wrote about other memes than plain: not compared",
+        "",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,14 +82,18 @@ def load_table(name: str, folder: Path = Path("recipes/tables")) -> Table:
     path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
     found = _read(path)
     if isinstance(found, dict) and isinstance(found.get("like"), str):
-        found = _shared(path, found, _read(path.parent / f"{found['like']}.yaml"))
-    try:
-        table = Table.model_validate(found)
-    except ValidationError as error:
-        raise UsageError(f"{path}: {error}") from None
+        base = path.parent / f"{found['like']}.yaml"
+        found = _shared(path, found, _checked(base, _read(base)))
+    table = _checked(path, found)
     names = [row.name for row in table.rows]
     if len(set(names)) < len(names):
         raise UsageError(f"{path}: two rows of one name")
+    kept: dict[tuple[str | None, str], str] = {}
+    for row in table.rows:
+        for piece in pieces(row):
+            other = kept.setdefault((row.of, file_stem(piece.name)), piece.name)
+            if other != piece.name:
+                raise UsageError(f"{path}: rows {other!r} and {piece.name!r} would share one result file")
     if table.against is not None and table.against not in names:
         raise UsageError(f"{path}: against: {table.against!r} is none of the rows {', '.join(names)}")
     if wrong := [row.name for row in table.rows if row.folds and (not row.recipe or table.split != "train")]:
@@ -108,14 +113,26 @@ def _read(path: Path) -> Any:
         raise UsageError(f"{path}: {error}") from None
 
 
-def _shared(path: Path, own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+def _checked(path: Path, found: Any) -> Table:
+    try:
+        return Table.model_validate(found)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _shared(path: Path, own: dict[str, Any], base: Table) -> dict[str, Any]:
     """A definition with what it shares with another one."""
     without = own.get("without") or []
-    names = [row["name"] for row in base["rows"]]
+    names = [row.name for row in base.rows]
     if strange := [name for name in without if name not in names]:
         raise UsageError(f"{path}: without: {own['like']} has no row {strange[0]!r}, only {', '.join(names)}")
-    rows = [row for row in base["rows"] if row["name"] not in without] + (own.get("rows") or [])
-    return {name: value for name, value in base.items() if name != "paper"} | own | {"rows": rows}
+    rows = [*(row for row in base.rows if row.name not in without), *(own.get("rows") or ())]
+    return {name: getattr(base, name) for name in base.model_fields_set - {"paper"}} | own | {"rows": rows}
+
+
+def file_stem(row: str) -> str:
+    """A row's name as that of its result file, before the seed."""
+    return re.sub(r"[^a-z0-9]+", "-", row.lower()).strip("-")
 
 
 def pieces(row: TableRow) -> tuple[TableRow, ...]:

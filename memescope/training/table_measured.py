@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from memescope.errors import UsageError
 from memescope.evaluation.compact import unpack
 from memescope.evaluation.predictions import MODEL, Row
-from memescope.training.table import Table, pieces
+from memescope.training.table import Table, file_stem, pieces
 
 RESULTS = Path("docs/results")
 
@@ -57,9 +56,7 @@ class Measured:
 def result_path(table: Table, row: str, seed: int, results: Path = RESULTS) -> Path:
     """Where one row and seed is kept: in the table that runs it."""
     shown = {name: one.of for one in table.rows for name in (one.name, *(piece.name for piece in pieces(one)))}
-    return (
-        results / (shown.get(row) or table.name) / f"{re.sub(r'[^a-z0-9]+', '-', row.lower()).strip('-')}-{seed}.json"
-    )
+    return results / (shown.get(row) or table.name) / f"{file_stem(row)}-{seed}.json"
 
 
 def measured(table: Table, results: Path = RESULTS, whole: bool = True) -> list[Measured]:

@@ -41,8 +41,10 @@ def markdown(table: Table, results: Path = RESULTS) -> str:
     said = (
         f"{table.data}, {table.split} split (hash {first['split_hash']}), {text}. Intervals: 95 %, bootstrap over "
         f"distinct memes, {first['resamples']} resamples. Figures of several seeds are their mean, with the single "
-        f"seeds in brackets. Differences: row less {table.against}, paired."
+        "seeds in brackets."
     )
+    if table.against:
+        said += f" Differences: row less {table.against}, paired."
     lines += [said, ""]
     for name in table.tasks:
         task = load_taxonomy()[name]
@@ -65,21 +67,23 @@ def _rows(
     results: Path,
     task: str | None = None,
 ) -> list[str]:
-    heads = ["row", *[head for figure in table.figures for head in (figure, f"less {table.against}")], "note"]
+    less = [f"less {table.against}"] if table.against else []
+    heads = ["row", *[head for figure in table.figures for head in (figure, *less)], "note"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in table.rows:
         if row.name not in its:
             run = sum(result_path(table, piece.name, row.seeds[0], results).is_file() for piece in pieces(row))
             part = "does not answer this task" if run == len(pieces(row)) else f"{run} of {row.folds} folds run"
             why = row.not_run or (part if run else "not run yet")
-            lines.append("| " + " | ".join([row.name, *["-"] * (2 * len(table.figures)), why]) + " |")
+            lines.append("| " + " | ".join([row.name, *["-"] * (len(heads) - 2), why]) + " |")
             continue
         shown = [row.name]
         for figure in table.figures:
             one = its[row.name][figure]
             seeds = f" ({', '.join(number(value) for value in one.seeds)})" if len(one.seeds) > 1 else ""
             shown.append(cell(vars(one.figure)) + seeds)
-            shown.append("" if one.less is None else f"{cell(vars(one.less))} {one.less.verdict}")
+            if less:
+                shown.append("" if one.less is None else f"{cell(vars(one.less))} {one.less.verdict}")
         if len(row.seeds) > len(its[row.name][table.figures[0]].seeds):
             seeds_run = len(its[row.name][table.figures[0]].seeds)
             shown.append(f"{row.note} ({seeds_run} of {len(row.seeds)} seeds)".strip())
@@ -92,7 +96,7 @@ def _rows(
                 continue
             shown = [f"{paper.name} (paper)"]
             for figure in table.figures:
-                shown += [number(paper.figures.get(figure)), ""]
+                shown += [number(paper.figures.get(figure)), *("" for _ in less)]
             lines.append("| " + " | ".join([*shown, f"{paper.source}: {paper.comparable}"]) + " |")
     else:
         lines += ["", f"Clean by the rule {clean_of.get('clean_rule')!r}: see docs/evaluation.md."]

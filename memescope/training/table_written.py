@@ -3,13 +3,12 @@ differences on the memes that both wrote about."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memescope.errors import UsageError
 from memescope.evaluation.generated import TEXT_FIGURES, compare_texts, means
 from memescope.evaluation.tables import cell, number
 from memescope.training.table import Table
@@ -22,23 +21,34 @@ _DIFFERENCES = ("bleu", "rouge_l", "similarity")
 
 
 def written_of(table: Table, there: Sequence[Measured]) -> dict[str, Any]:
-    """Row -> {"n", "seeds", "figures": {FIGURE: interval}, "less": {FIGURE: difference}, "stated"} of the rows that
-    write; `stated` are the figures of the labels that the reasons end in, means over seeds, where they end in any."""
-    gathered = {row.name: _mean_over_seeds([one for one in there if one.row == row.name]) for row in table.rows}
+    """Row -> {"n", "seeds", "figures": {FIGURE: interval}, "less": {FIGURE: difference}, "stated", "note"} of the rows
+    that write; `stated` are the figures of the labels that the reasons end in, means over seeds, where they end in any.
+
+    Seeds that wrote about other memes than the row's first are left out, and so is the difference of a row that wrote
+    about other memes than the reference: `note` says so.
+    """
+    wrote = {row.name: [one for one in there if one.row == row.name and _about(one)] for row in table.rows}
+    alike = {name: [one for one in some if _about(one) == _about(some[0])] for name, some in wrote.items() if some}
+    gathered = {name: _mean_over_seeds([one.content for one in some]) for name, some in alike.items()}
     against = gathered.get(table.against or "")
     found: dict[str, Any] = {}
-    for name, its in gathered.items():
-        if its is None:
-            continue
-        places, cluster, values, seeds = its
-        less = {}
+    for name, (places, cluster, values) in gathered.items():
+        notes, less = [], {}
+        if odd := len(wrote[name]) - len(alike[name]):
+            notes.append(f"{odd} of {len(wrote[name])} seeds wrote about other memes and are left out")
         if against is not None and name != table.against:
-            if against[0] != places:
-                raise UsageError(f"row {name!r} wrote about other memes than {table.against!r}")
-            less = {key: one.to_dict() for key, one in compare_texts(values, against[2], cluster).items()}
-        figures = {key: vars(one) for key, one in means(values, cluster).items()}
-        stated = _stated([one for one in there if one.row == name])
-        found[name] = {"n": len(places), "seeds": seeds, "figures": figures, "less": less, "stated": stated}
+            if against[0] == places:
+                less = {key: one.to_dict() for key, one in compare_texts(values, against[2], cluster).items()}
+            else:
+                notes.append(f"wrote about other memes than {table.against}: not compared")
+        found[name] = {
+            "n": len(places),
+            "seeds": len(alike[name]),
+            "figures": {key: vars(one) for key, one in means(values, cluster).items()},
+            "less": less,
+            "stated": _stated(alike[name]),
+            "note": "; ".join(notes),
+        }
     return found
 
 
@@ -59,6 +69,8 @@ def written_markdown(table: Table, there: Sequence[Measured]) -> list[str]:
         shown = [cell(its["figures"][key]) if key == "bleu" else _short(its["figures"][key]) for key in TEXT_FIGURES]
         less = [f"{cell(one)} {one['verdict']}" if (one := its["less"].get(key)) else "" for key in _DIFFERENCES]
         lines.append("| " + " | ".join([name, *shown, *(less if table.against else [])]) + " |")
+    if notes := [f"- {name} (n = {its['n']}): {its['note']}" for name, its in found.items() if its["note"]]:
+        lines += ["", *notes]
     if any(its["stated"] for its in found.values()):
         lines += [
             "",
@@ -81,19 +93,20 @@ def _short(figure: dict[str, float]) -> str:
     return f"{figure['value']:.0f}" if figure["value"] > 2 else number(figure["value"])
 
 
+def _about(one: Measured) -> list[int]:
+    """The places of the memes that one seed of a row wrote about; empty where it did not write."""
+    places: list[int] = (one.content.get("rationale") or {}).get("rows", [])
+    return places
+
+
 def _mean_over_seeds(
-    seeds: Sequence[Measured],
-) -> tuple[list[int], NDArray[np.int64], dict[str, Floats], int] | None:
-    """(places, clusters, figure -> mean over the seeds of each meme's value, number of seeds)."""
-    wrote = [one.content for one in seeds if one.content.get("rationale")]
-    if not wrote:
-        return None
+    wrote: Sequence[Mapping[str, Any]],
+) -> tuple[list[int], NDArray[np.int64], dict[str, Floats]]:
+    """(places, clusters, figure -> mean over the seeds of each meme's value) of seeds that wrote about the same."""
     places = wrote[0]["rationale"]["rows"]
-    if any(one["rationale"]["rows"] != places for one in wrote):
-        raise UsageError(f"the seeds of row {seeds[0].row!r} wrote about different memes")
     cluster = np.unique([wrote[0]["predictions"]["cluster"][i] for i in places], return_inverse=True)[1]
     values: dict[str, Floats] = {
         name: np.array([one["rationale"]["values"][name] for one in wrote], np.float64).mean(axis=0)
         for name in TEXT_FIGURES
     }
-    return places, cluster.astype(np.int64), values, len(wrote)
+    return places, cluster.astype(np.int64), values
