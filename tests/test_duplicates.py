@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from memescope.curation.duplicates import Clusters, Duplicate, cluster
 from memescope.curation.geometry import align
@@ -197,10 +200,30 @@ def test_texts(first: str, second: str, relation: str) -> None:
     assert compare(letter_groups(second), letter_groups(first)) == relation
 
 
+def test_the_benchmark_takes_the_folder_of_the_sets(tmp_path: Path) -> None:
+    from memescope.bench import duplicates
+
+    class Encoder:
+        def item(self, pixels: np.ndarray, text: str, family: str, same: str) -> tuple[object, ...]:
+            return pixels.shape[:2], text, family, same
+
+    for name, meta in (("multi3hate", {"template": "cat"}), ("harmc", {})):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (9, 8)).save(tmp_path / name / "a.png")
+        for split, lang in (("train", "de"), ("val", "en"), ("test", "en")):
+            row = {"id": split, "image": "a.png", "text": "hi", "lang": lang, "labels": {}, "meta": meta}
+            (tmp_path / name / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
+    found = duplicates._real(tmp_path, True, Encoder())  # type: ignore[arg-type]
+    assert [one[2:] for one in found] == [  # type: ignore[index]
+        ("multi3hate cat", "multi3hate val"),
+        ("multi3hate cat", "multi3hate test"),
+        *(("harmc ", f"harmc {split}") for split in ("train", "val", "test")),
+    ]
+    assert found[0][:2] == ((8, 9), "hi")  # type: ignore[index]
+
+
 @pytest.mark.real
 def test_real_memes_on_one_template_stay_apart(real_data) -> None:  # type: ignore[no-untyped-def]
-    import json
-
     from memescope.perception.pictures import open_picture
 
     folder = real_data / "ready" / "multi3hate"

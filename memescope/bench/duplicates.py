@@ -6,7 +6,6 @@ serve as a bridge. Recall is given without texts (pictures alone decide) and wit
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from collections import defaultdict
@@ -21,6 +20,8 @@ from memescope.backbones import load_vision_encoder
 from memescope.bench.changes import CHANGES
 from memescope.curation.duplicates import Clusters, cluster
 from memescope.curation.hashes import KEYPOINTS, Fingerprint, fingerprint
+from memescope.datasets import read_split
+from memescope.datasets.prepared import SPLITS
 from memescope.perception.pictures import Picture, open_picture
 
 DIMENSIONS = 128
@@ -41,7 +42,7 @@ class _Item:
 
 
 def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
-    """Measure on drawn memes, or with `data` on the memes of `DATA/ready/multi3hate` (English) and `harmc`."""
+    """Measure on drawn memes, or with `data` on the memes of its sets `multi3hate` (English) and `harmc`."""
     encode = _Encoder()
     started = time.process_time()
     items = _real(data, quick, encode) if data else _drawn(120 if quick else 400, encode)
@@ -110,14 +111,10 @@ def _real(data: Path, quick: bool, encode: _Encoder) -> list[_Item]:
     """English multi3hate, whose templates are known, and Harm-C for company (its own duplicates are not counted)."""
     items = []
     for name, most in (("multi3hate", 300), ("harmc", 100 if quick else 700)):
-        rows = []
-        for split in ("train", "val", "test"):
-            rows += [json.loads(line) for line in (data / "ready" / name / f"{split}.jsonl").read_text().splitlines()]
-        wanted = [row for row in rows if name != "multi3hate" or row["lang"] == "en"][:most]
-        for row in wanted:
-            family = f"{name} {(row.get('meta') or {}).get('template', '')}"
-            picture = open_picture(data / "ready" / name / row["image"])
-            items.append(encode.item(picture.pixels, row.get("text") or "", family, f"{name} {row['id']}"))
+        memes = [meme for split in SPLITS for meme in read_split(data / name, split)]
+        for meme in [meme for meme in memes if name != "multi3hate" or meme.lang == "en"][:most]:
+            family = f"{name} {meme.meta.get('template', '')}"
+            items.append(encode.item(open_picture(meme.image).pixels, meme.text, family, f"{name} {meme.id}"))
     return items
 
 
