@@ -80,9 +80,9 @@ def evaluate_model(
     from memescope.verbs.progress import progress
 
     if again is not None:
-        given = {"RUN": run, "--data": data, "--split": split != "test", "--text": text is not Text.given}
-        given |= {"--limit": limit, "--batch": batch != BATCH, "--no-baselines": not baselines, "--clean": clean}
-        given |= {"--learnt": learnt, "--rationales": rationales, "--written": written}
+        given: dict[str, object] = {"RUN": run, "--data": data, "--clean": clean, "--learnt": learnt}
+        given |= {"--split": split != "test", "--text": text is not Text.given, "--no-baselines": not baselines}
+        given |= {"--limit": limit, "--batch": batch != BATCH, "--rationales": rationales, "--written": written}
         refuse("with --from", given | {"--allow-remote": allow_remote, "--key-env": key_env})
         with progress("eval", quiet=as_json) as report:
             evaluation = rescore(again, seed=seed, progress=report)
