@@ -21,7 +21,8 @@ from memescope.models import load  # noqa: E402
 from memescope.training.recipe import load_recipe  # noqa: E402
 from memescope.training.run import train  # noqa: E402
 from memescope.training.staged.folds import held_out, split_fold  # noqa: E402
-from memescope.training.staged.run import read_staged, stage_keys  # noqa: E402
+from memescope.training.staged.keys import stage_keys  # noqa: E402
+from memescope.training.staged.run import read_staged  # noqa: E402
 from memescope.training.table import load_table, pieces  # noqa: E402
 from memescope.training.table_errors import row_errors  # noqa: E402
 from memescope.training.table_measured import measured, predictions, result_path  # noqa: E402
@@ -145,8 +146,8 @@ def test_stages_that_were_trained_keep_their_folders() -> None:
 
 
 KEYS = {
-    "harmc-offline": ["1f48a516f6ca396aebb8eea9", "5b03ac57332dcc53dee71b1b"],
-    "harmc-offline-label-only": ["0c9bd9fa6ab8f26097dbb8f9"],
+    "harmc-offline": ["11449788d8a0e15f23d9382b", "0c3fb63f89f34c39b89a6709"],
+    "harmc-offline-label-only": ["278dafe1edff4a3539d230ff"],
 }
 
 
@@ -225,6 +226,18 @@ def test_reasons_are_written_by_the_weights_that_learnt_to_write_them(
     assert judge.generate(memes) != first.generate(memes)
 
 
+def test_a_run_that_learns_labels_alone_leaves_no_reasons_of_the_one_before(
+    hub: dict[str, str], drawn: Path, tmp_path: Path
+) -> None:
+    path = ROOT / "recipes" / "mrharm" / "harmc-paper.yaml"
+    settings = _settings(drawn, tmp_path / "run", hub["t5"], hub["clip"])
+    train(path, *settings)
+    assert load(tmp_path / "run").reasons is not None  # type: ignore[attr-defined]
+    alone = "stages=[{name: judge, objective: label, epochs: 1, learning_rate: 0.01, batch_size: 8, select: loss}]"
+    train(path, *settings, alone)
+    assert load(tmp_path / "run").reasons is None  # type: ignore[attr-defined]
+
+
 # rows of the offline tables ------------------------------------------------------------------------------------------
 
 
@@ -282,6 +295,12 @@ def test_a_fold_that_is_not_there_is_named(drawn: Path, folds: int, fold: int) -
         _folds(drawn, fold, folds)
 
 
+def test_folds_of_several_sets_are_refused(drawn: Path) -> None:
+    path = ROOT / "recipes/mrharm/harmc-offline-label-only.yaml"
+    with pytest.raises(UsageError, match="folds are of one set's memes, and here are 2: harmc, fhm"):
+        load_recipe(path, ["data.sets=[harmc, fhm]", "data.folds=2"])
+
+
 def test_too_few_memes_for_the_folds_are_named() -> None:
     same = [Meme(text="all of these say the very same", id=str(i), source="x") for i in range(4)]
     with pytest.raises(UsageError, match=r"data\.folds=2: 4 training memes cannot be cut"):
@@ -323,7 +342,7 @@ def test_folds_are_run_one_by_one_and_become_one_row(
     assert [row.name for row, _ in missing(table, (), results)] == [f"student fold {i}" for i in (1, 2, 3)]
     assert [row.name for row, _ in missing(table, ["student fold 2"], results)] == ["student fold 2"]
     assert run([*options, "--run", "--most", "1"]) == 0
-    assert "| student | - | - | 1 of 3 folds run |" in capsys.readouterr().out
+    assert "| student | - | 1 of 3 folds run |" in capsys.readouterr().out
     first = (results / "t" / "student-fold-1-0.json").read_bytes()
     assert run([*options, "--run"]) == 0
     said = capsys.readouterr().out

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +19,15 @@ from transformers.utils import ModelOutput
 
 from memescope.errors import UsageError
 from memescope.meme import Answer, Meme, Reading
+from memescope.rationales.store import Rationale, save
+from memescope.training import train
+from memescope.training.card_tables import figures_table
 from memescope.training.recipe import Part
+from memescope.training.staged.keys import stage_keys
 from memescope.training.staged.recipe import AbstainPart, Stage, StagedRecipe, StagedTraining
 from memescope.training.staged.run import read_staged, train_staged
 from memescope.training.staged.sampling import LengthBuckets
-from memescope.training.staged.settle import settle
+from memescope.training.staged.settle import Settled, settle, store
 from memescope.training.staged.stage import mean_figures, run_stage
 
 
@@ -142,6 +148,25 @@ def test_a_killed_stage_ends_with_the_weights_of_one_that_was_not(tmp_path: Path
         assert torch.equal(value, again.model.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("broken", ["", '{"epoch": 1.', None])
+def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path: Path, broken: str | None) -> None:
+    whole = _Learner()
+    _run(whole, tmp_path / "whole", select="last")
+    with pytest.raises(KeyboardInterrupt):
+        _run(_Learner(20), tmp_path / "killed", select="last")
+    (before,) = (tmp_path / "killed").glob("checkpoint-*")
+    half = tmp_path / "killed" / "checkpoint-19"
+    half.mkdir(exist_ok=True)
+    (half / "model.safetensors").write_bytes(b"not all of i")
+    if broken is not None:
+        (half / "trainer_state.json").write_text(broken)
+    again = _Learner()
+    assert before != half
+    _run(again, tmp_path / "killed", select="last")
+    assert len(again.batches) < len(whole.batches)
+    assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in whole.model.state_dict().items())
+
+
 def test_a_finished_stage_is_loaded_not_trained(tmp_path: Path) -> None:
     first = _Learner()
     _run(first, tmp_path)
@@ -240,6 +265,111 @@ def test_stages_follow_each_other_and_share_what_they_have_in_common(drawn: Path
 def test_a_stage_without_memes_is_named(drawn: Path) -> None:
     with pytest.raises(UsageError, match=r"stage 'reason' \(rationale\): no train meme .* \(a rationale\)"):
         _train(_recipe(drawn), _FamilyLearner(), {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data.tasks": ("harmful", "hateful")},
+        {"train.image": b"another"},
+        {"val.image": b"another"},
+        {"val.text": "other words"},
+        {"val.rationale": "another reason"},
+        {"train.lang": "hi"},
+        {"train.aspect": "the mayor"},
+        {"train.meta": {"caption": "a wall"}},
+        {"train.labels": {"harmful": "not-harmful"}},
+    ],
+)
+def test_a_stage_is_another_one_when_what_it_learns_from_changes(tmp_path: Path, change: dict) -> None:
+    meme = Meme(b"a picture", "words", "a", "en", {"harmful": "harmful", "sarcasm": "none"}, rationale="a reason")
+    (name, value), (part, _, field) = next(iter(change.items())), next(iter(change)).partition(".")
+    parts = {"train": [meme], "val": [meme]}
+    before = stage_keys(_recipe(tmp_path), "1", **parts)
+    assert len(set(before)) == 2
+    unlearnt = [replace(meme, labels={"harmful": "harmful"}, split="train", meta={"native_labels": {"a": 1}})]
+    assert stage_keys(_recipe(tmp_path), "1", unlearnt, [meme]) == before
+    recipe = _recipe(tmp_path)
+    if part == "data":
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={field: value})})
+    else:
+        parts[part] = [replace(meme, **{field: value})]
+    assert not set(stage_keys(recipe, "1", **parts)) & set(before), name
+
+
+def test_a_finished_run_is_left_as_it_is_and_one_of_other_memes_or_code_is_trained(drawn: Path) -> None:
+    reasons = {str(i): "because" for i in range(60)}
+    first = _train(_recipe(drawn), _FamilyLearner(), reasons)
+    again = _FamilyLearner()
+    assert _train(_recipe(drawn), again, reasons) == first
+    assert again.batches == []
+    assert not hasattr(again, "settled")
+    later = _FamilyLearner()
+    later.version = "2"
+    assert _train(_recipe(drawn), later, reasons)["key"] != first["key"]
+    assert later.batches
+    other = _FamilyLearner()
+    assert _train(_recipe(drawn), other, reasons | {"2": "another reason"})["key"] != first["key"]
+    assert other.batches
+
+
+def test_a_run_whose_weights_are_not_written_is_not_finished(drawn: Path) -> None:
+    class Killed(_FamilyLearner):
+        def save(self, folder: Path) -> None:
+            if folder == drawn / "out":
+                raise KeyboardInterrupt
+            super().save(folder)
+
+    reasons = {str(i): "because" for i in range(60)}
+    _train(_recipe(drawn), _FamilyLearner(), reasons)
+    believed = _recipe(drawn, abstain={"target_error": 0.2})  # the same stages
+    with pytest.raises(KeyboardInterrupt):
+        _train(believed, Killed(), reasons)
+    assert not (drawn / "out" / "metrics.json").is_file()
+    last = _FamilyLearner()
+    _train(believed, last, reasons)
+    assert last.settled
+    assert last.batches == []
+
+
+def test_more_figures_are_written_with_the_others(drawn: Path) -> None:
+    recipe = _recipe(drawn)
+    recipe.data.rationales.write_text(json.dumps({str(i): "because" for i in range(60)}))
+    found = train_staged(recipe, _FamilyLearner(), lambda *_: None, *read_staged(recipe), more=lambda: {"roles": 1})
+    assert found["roles"] == json.loads((drawn / "out" / "metrics.json").read_text())["roles"] == 1
+
+
+def test_several_processes_are_refused(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=r"one process, and here are WORLD_SIZE=2.*--export"):
+        train(_recipe(drawn))
+
+
+def test_reasons_for_another_task_or_set_are_not_taken(drawn: Path) -> None:
+    path = drawn / "r.jsonl"
+    recipe = _recipe(drawn)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"rationales": path})})
+    rows = [Rationale("1", "of a target", "drawn", task="target"), Rationale("2", "elsewhere", "other", task="harmful")]
+    save(path, rows)
+    with pytest.raises(UsageError, match=r"r\.jsonl: holds no rationale that explains harmful of drawn"):
+        read_staged(recipe)
+    save(path, [*rows, Rationale("1", "it is harmful", "drawn", task="harmful"), Rationale("3", "any task")])
+    train, _ = read_staged(recipe)
+    assert {meme.id: meme.rationale for meme in train if meme.rationale} == {"1": "it is harmful", "3": "any task"}
+
+
+def test_a_task_that_no_selection_meme_is_labelled_for_is_never_believed() -> None:
+    config = SimpleNamespace()
+    one = Settled((2.0, 2.0), (0.0, 0.0), "temperature", 0.75, {"n": 9, "accuracy": 1, "macro_f1": 1, "ece": 0})
+    card = {"harmful": {"trained_on": "9 memes of a"}, "hateful": {"trained_on": ""}}
+    store(config, {"harmful": one}, card)
+    assert config.calibration == {"harmful": {"temperature": [0.5, 0.5], "bias": [0.0, 0.0]}}
+    assert config.abstain == {"harmful": 0.75, "hateful": None}
+    lines = figures_table({"harmful": one.figures | {"calibration": one.method}}, config.abstain).splitlines()
+    assert lines[-2:] == [
+        "| harmful | 9 | 1.000 | 1.000 | 0.000 | temperature | below 0.75 |",
+        "| hateful | 0 | - | - | - | - | always |",
+    ]
 
 
 def test_settling_sharpens_or_softens_and_keeps_the_order() -> None:

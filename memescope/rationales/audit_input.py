@@ -1,4 +1,4 @@
-"""Rationales for an audit, from whichever form they lie in: ours (JSON lines), or as others published them."""
+"""Rationales to learn from or to audit, from whichever form they lie in: ours (JSON lines), or as published."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ from memescope.rationales.store import Rationale, load_rationales
 
 
 def read_any(path: Path, memes: Sequence[Meme], task: str) -> dict[str, Rationale]:
-    """Rationales by the id of their meme; of stored ones those that explain `task`, or say no task.
+    """Rationales by the id of their meme; of stored ones those of `task` and of the memes' dataset, and those that say
+    none.
 
-    Raises `UsageError` for a file that is neither form.
+    Raises `UsageError` for a file that is neither form, and for one whose rationales are all of something else.
     """
     if _is_published(path):
         return {one.id: one for one in import_rationales(path, memes, task)}
-    return {its: one for its, one in load_rationales(path).items() if one.task in (None, task)}
+    sources = {meme.source or "" for meme in memes}
+    found = load_rationales(path, next(iter(sources)) if len(sources) == 1 else None, task)
+    found = {its: one for its, one in found.items() if one.dataset in ("", *sources)}
+    if not found:
+        of = ", ".join(sorted(sources)) or "these memes"
+        raise UsageError(
+            f"{path}: holds no rationale that explains {task} of {of}: see the `task` and `dataset` of its lines"
+        )
+    return found
 
 
 def _is_published(path: Path) -> bool:

@@ -71,8 +71,9 @@ class Coverage:
     covered: int
 
 
-def load_rationales(path: str | Path, dataset: str | None = None) -> dict[str, Rationale]:
-    """Rationales by the id of their meme, of one dataset where the file holds several.
+def load_rationales(path: str | Path, dataset: str | None = None, task: str | None = None) -> dict[str, Rationale]:
+    """Rationales by the id of their meme, of one dataset and one task where the file holds several; those that name
+    none are of every one.
 
     Raises `UsageError` naming file and line for what is not a rationale, and for two different ones of one meme.
     """
@@ -80,7 +81,7 @@ def load_rationales(path: str | Path, dataset: str | None = None) -> dict[str, R
     found: dict[str, Rationale] = {}
     for number, row in rows_of(path):
         one = _rationale(row, f"{path}:{number}")
-        if dataset is not None and one.dataset and one.dataset != dataset:
+        if (dataset and one.dataset and one.dataset != dataset) or (task and one.task and one.task != task):
             continue
         other = found.setdefault(one.id, one)
         if (other.rationale, other.dataset) != (one.rationale, one.dataset):

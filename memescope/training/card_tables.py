@@ -30,15 +30,18 @@ def figures_table(
     more: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """A row for each task of `metrics["val"]`, with the confidence below which the model abstains; `more` columns by
-    heading, then task."""
-    columns = more or {}
+    heading, then task. Then the tasks that were not measured: those are never believed."""
+    columns, least = more or {}, abstain or {}
     heads = ["task", "n", "accuracy", "macro-F1", "ECE", "calibration", "abstains", *columns]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for task, its in figures.items():
-        least = (abstain or {}).get(task)
+        at = least.get(task)
         cells = [task, str(its["n"]), *(f"{its[name]:.3f}" for name in ("accuracy", "macro_f1", "ece"))]
-        cells += [its["calibration"], "always" if least is None else f"below {least:.2f}"]
+        cells += [its["calibration"], "always" if at is None else f"below {at:.2f}"]
         lines.append(f"| {' | '.join([*cells, *(told[task] for told in columns.values())])} |")
+    for task in (task for task, at in least.items() if at is None and task not in figures):
+        cells = [task, "0", "-", "-", "-", "-", "always", *(told.get(task, "-") for told in columns.values())]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

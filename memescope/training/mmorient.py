@@ -6,14 +6,12 @@ takes minutes. Batches are drawn at random: a batch is the graph's memes and the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from memescope.atomic import write_whole
 from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.training.recipe import Part
@@ -122,9 +120,9 @@ def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
     if recipe.tune:
         recipe, tried["tuned"] = tuned(recipe, train, val, report)
     learner = MmOrientLearner(recipe, train, val, report)
-    metrics = train_staged(recipe, learner, report, learner.train, val, learner.tricks) | learner.diagnosis() | tried
-    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    return metrics
+    return train_staged(
+        recipe, learner, report, learner.train, val, learner.tricks, more=lambda: learner.diagnosis() | tried
+    )
 
 
 def tuned(
@@ -181,9 +179,6 @@ class MmOrientLearner:
         self.tasks = tuple(recipe.data.tasks)
         changed = recipe.augment.model_dump_json() if recipe.augment.copies else ""
         self.version = f"{CODE_VERSION} {' '.join(making.versions.values())}{changed}"
-        if {task for meme in train for task in meme.labels} != set(self.tasks):
-            # the hash of the memes names what they are labelled for, which is not what is learnt then
-            self.version += f" {' '.join(self.tasks)}"
         if recipe.attention_rate != 1:
             self.version += f" attention {recipe.attention_rate:g}"
         self._graphs: dict[str, Graph] = {}
@@ -293,13 +288,11 @@ class MmOrientLearner:
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Calibration and thresholds into the model's configuration, and the way it answers."""
+        from memescope.training.staged.settle import store
+
         config, how = self.model.config, self._recipe.answering
-        config.calibration = {
-            task: {"temperature": [1 / scale for scale in one.scale], "bias": list(one.bias)}
-            for task, one in settled.items()
-        }
-        config.abstain = {task: one.abstain for task, one in settled.items()}
-        config.card, config.mode = card, how.mode
+        store(config, settled, card)
+        config.mode = how.mode
         config.features["settings"]["noise"] = dict(how.noise)
 
     def card(self, metrics: dict[str, Any]) -> str:

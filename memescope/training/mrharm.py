@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -136,11 +137,12 @@ class MrHarmLearner:
 
     def save(self, folder: Path) -> None:
         """The model's folder, whole: configuration, weights, tokenizer; in the run folder what writes reasons, too."""
+        from memescope.models.mrharm.model import REASONS
+
         self.model.save_pretrained(folder)
+        shutil.rmtree(folder / REASONS, ignore_errors=True)  # of a run that was here before
         if self._reasons is not None and folder == self._recipe.out:
             from safetensors.torch import load_file, save_file
-
-            from memescope.models.mrharm.model import REASONS
 
             weights = load_file(self._reasons / "model.safetensors")
             half = {name: value.bfloat16() for name, value in weights.items()}
@@ -156,14 +158,10 @@ class MrHarmLearner:
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Calibration and thresholds into the model's configuration."""
-        config = self.model.config
-        config.calibration = {
-            task: {"temperature": [1 / scale for scale in one.scale], "bias": list(one.bias)}
-            for task, one in settled.items()
-        }
-        config.abstain = {task: one.abstain for task, one in settled.items()}
-        config.card = card
-        config.writes = any(stage.objective != "label" for stage in self._recipe.stages)
+        from memescope.training.staged.settle import store
+
+        store(self.model.config, settled, card)
+        self.model.config.writes = any(stage.objective != "label" for stage in self._recipe.stages)
 
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from memescope.errors import UsageError
 
 FAMILIES = {
-    "mamba": "memescope.training.mamba:MambaRecipe",
+    "mamba": "memescope.training.mamba_recipe:MambaRecipe",
     "mamba-pretrain": "memescope.training.mamba_pretrain:PretrainRecipe",
     "starter": "memescope.training.starter.recipe:StarterRecipe",
     "memelens": "memescope.training.memelens:MemeLensRecipe",
@@ -61,7 +63,7 @@ def load_recipe(source: str | Path | dict[str, Any], overrides: Sequence[str] = 
     import yaml
 
     if isinstance(source, dict):
-        content, where = dict(source), "recipe"
+        content, where = deepcopy(source), "recipe"
     else:
         where = str(source)
         path = Path(source)
@@ -77,15 +79,23 @@ def load_recipe(source: str | Path | dict[str, Any], overrides: Sequence[str] = 
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise UsageError(f"override {override!r}: expected key=value, for example data.limit=200")
-        _put(content, key.strip(), yaml.safe_load(value))
+        try:
+            _put(content, key.strip(), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise UsageError(f"override {override!r}: the value is not YAML: {error}") from None
     for key, value in named.items():
-        _put(content, key.replace("__", "."), value)
+        _put(content, key.replace("__", "."), deepcopy(value))
     try:
         recipe: Recipe = _family(content, where).model_validate(content)
         return recipe
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e['input']!r})" for e in error.errors())
-        raise UsageError(f"{where}: {wrong}") from None
+        raise UsageError(f"{where}: {'; '.join(map(_told, error.errors()))}") from None
+
+
+def _told(error: ErrorDetails) -> str:
+    """One thing that is wrong: where, why, and what was found, unless that is a whole group of keys."""
+    found = "" if isinstance(error["input"], dict | BaseModel) else f" (found {error['input']!r})"
+    return ": ".join(filter(None, (".".join(map(str, error["loc"])), error["msg"]))) + found
 
 
 def _family(content: dict[str, Any], where: str) -> type[Recipe]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,6 +29,9 @@ TRAINERS = {
 }
 """Family -> the function that trains it, `(recipe, progress) -> metrics`, imported when it is asked for."""
 
+RECIPE = "recipe.yaml"
+"""In the run folder: the recipe with every override."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -46,6 +50,12 @@ def train(
     `overrides` are strings as on the command line (`"data.limit=200"`); `named` sets top-level parts, for example
     `out="runs/mine", data={"root": "/data/ready"}`. Raises `UsageError` for a wrong recipe or missing data.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "training runs in one process, and here are WORLD_SIZE="
+            f"{os.environ['WORLD_SIZE']}: to share a model out over several GPUs, take memescope train RECIPE "
+            "--export FORM (recipes of memelens), and train with what it writes"
+        )
     settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides, **named)
     family = json.loads(settings.model_dump_json())["model"]["family"]
     module, name = TRAINERS[family].split(":")
@@ -72,8 +82,20 @@ def write_recipe(recipe: Recipe) -> None:
     """`recipe.yaml` with every override: training it again gives the same model."""
     import yaml
 
-    resolved = json.loads(recipe.model_dump_json())
-    write_whole(recipe.out / "recipe.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+    write_whole(recipe.out / RECIPE, yaml.safe_dump(_resolved(recipe), sort_keys=False, allow_unicode=True))
+
+
+def is_written(recipe: Recipe) -> bool:
+    """Whether the run folder is of this very recipe."""
+    import yaml
+
+    path = recipe.out / RECIPE
+    return path.is_file() and bool(yaml.safe_load(path.read_text("utf-8")) == _resolved(recipe))
+
+
+def _resolved(recipe: Recipe) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(recipe.model_dump_json())
+    return found
 
 
 def _say_nothing(stage: str, done: int, total: int) -> None:

@@ -25,7 +25,7 @@ from memescope.evaluation.tables import summary
 from memescope.locks import lock
 from memescope.models import load
 from memescope.training.recipe import Recipe, load_recipe
-from memescope.training.run import Progress, Run, train
+from memescope.training.run import Progress, train
 from memescope.training.table import Table, TableRow, pieces
 from memescope.training.table_measured import RESULTS, measured, result_path
 
@@ -53,10 +53,17 @@ def missing(table: Table, only: Sequence[str] = (), results: Path = RESULTS) -> 
 
 @contextmanager
 def claim(table: Table, row: TableRow, seed: int, results: Path = RESULTS) -> Iterator[bool]:
-    """Hold a row while the block runs; gives False where another process is at it, or has just finished it."""
-    path = result_path(table, row.name, seed, results)
-    with lock(cache_folder() / "runs" / table.name / f"{path.stem}.lock") as mine:
-        yield mine and not path.is_file()
+    """Hold a row while the block runs; gives False where another process is at it, or has just finished it.
+
+    Tables of the same `runs` train into one folder: a row that another of them is at is held, too.
+    """
+    folder = _run_folder(table, row, seed)
+    with lock(folder.with_name(f"{folder.name}.lock")) as mine:
+        yield mine and not result_path(table, row.name, seed, results).is_file()
+
+
+def _run_folder(table: Table, row: TableRow, seed: int) -> Path:
+    return cache_folder() / "runs" / (table.runs or table.name) / result_path(table, row.name, seed).stem
 
 
 def run_row(
@@ -69,11 +76,11 @@ def run_row(
     settings: dict[str, Any] | None = None
     only: list[str] | None = None
     learnt: Sequence[str] = ("train",)
-    trained = cache_folder() / "runs" / (table.runs or table.name) / result_path(table, row.name, seed).stem
+    trained = _run_folder(table, row, seed)
     if row.recipe is not None:
         overrides = [*row.settings, f"train.seed={seed}", f"data.root={root}", f"out={trained}"]
         recipe = load_recipe(row.recipe, overrides)
-        run = (_finished(recipe) if table.runs else None) or train(recipe, progress=report)
+        run = train(recipe, progress=report)
         if row.folds:
             only = _held_out(recipe)
         learnt = _learnt(recipe, table)
@@ -105,18 +112,6 @@ def run_row(
     if not keep and not table.runs and row.recipe is not None:
         shutil.rmtree(trained)
     return path
-
-
-def _finished(recipe: Recipe) -> Run | None:
-    """The run that another table of the same `runs` left, where it is of this very recipe."""
-    import yaml
-
-    stored, metrics = recipe.out / "recipe.yaml", recipe.out / "metrics.json"
-    if not stored.is_file() or not metrics.is_file():
-        return None
-    if yaml.safe_load(stored.read_text("utf-8")) != json.loads(recipe.model_dump_json()):
-        return None
-    return Run(recipe.out, recipe, json.loads(metrics.read_text("utf-8")))
 
 
 def _references(table: Table, root: Path) -> dict[str, str] | None:

@@ -179,14 +179,12 @@ class VlmLearner(ABC):
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
         """Calibration and thresholds into the model's configuration."""
-        config = self.made.config
-        config.calibration = {
-            task: {"temperature": [1 / scale for scale in one.scale], "bias": list(one.bias)}
-            for task, one in settled.items()
-        }
-        config.abstain = {task: one.abstain for task, one in settled.items()}
-        config.card = card
-        config.writes = any(stage.objective in ("rationale", "both", "explain") for stage in self._recipe.stages)
+        from memescope.training.staged.settle import store
+
+        store(self.made.config, settled, card)
+        self.made.config.writes = any(
+            stage.objective in ("rationale", "both", "explain") for stage in self._recipe.stages
+        )
 
     @abstractmethod
     def card(self, metrics: dict[str, Any]) -> str:

@@ -38,6 +38,8 @@ class StagedData(Data):
     def _fold_is_there(self) -> Self:
         if self.folds == 1 or self.fold >= max(self.folds, 1):
             raise ValueError(f"fold {self.fold} of {self.folds} folds: expected 2 folds or more, counted from 0")
+        if self.folds and len(self.sets) > 1:
+            raise ValueError(f"folds are of one set's memes, and here are {len(self.sets)}: {', '.join(self.sets)}")
         return self
 
 

@@ -4,9 +4,9 @@
 |---|---|
 | recipe.yaml | the recipe with every override |
 | config.json, model.safetensors, tokenizer files | the model; `memescope.load(folder)` reads it |
-| metrics.json | figures on the selection split, by stage and once calibrated; test figures come from `eval` |
 | log.jsonl | losses and figures by stage and step |
 | MODEL_CARD.md | data, deviations from the paper, figures, intended use |
+| metrics.json | written last: figures on the selection split, by stage and once calibrated; `eval` makes test figures |
 
 Finished stages and checkpoints are kept in the user's cache folder under what they depend on (model, data, the stages
 before, seed), so that a killed run goes on, and runs that begin alike share their first stages.
@@ -18,22 +18,24 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from memescope.atomic import write_whole
-from memescope.cache import cache_folder, content_key
+from memescope.cache import cache_folder
 from memescope.datasets import split_hash, spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
-from memescope.rationales.published import import_rationales
-from memescope.rationales.store import load_rationales
-from memescope.training.run import Progress, read_memes, write_recipe
+from memescope.rationales.audit_input import read_any
+from memescope.training.run import Progress, is_written, read_memes, write_recipe
 from memescope.training.staged.folds import split_fold
+from memescope.training.staged.keys import stage_keys
 from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
 from memescope.training.staged.settle import Settled, settle
 from memescope.training.staged.stage import PLAIN, Learner, run_stage
 from memescope.training.staged.tricks import Tricks
+
+METRICS = "metrics.json"
+"""Written last: a run folder that has it is whole."""
 
 
 class Versioned(Learner, Protocol):
@@ -64,19 +66,25 @@ def train_staged(
     tricks: Callable[[Stage], Tricks] = lambda stage: PLAIN,
     begin: Callable[[int, Stage], None] = lambda number, stage: None,
     end: Callable[[Sequence[Meme]], None] = lambda labelled: None,
+    more: Callable[[], dict[str, Any]] = dict,
 ) -> dict[str, Any]:
     """Train `learner` as the recipe says and write the run folder; gives the content of `metrics.json`.
 
     `tricks` says what a stage's training has beyond the plain one. `begin` is called before each stage with its number
     (from 0), done or not: what it does to the learner depends on the recipe alone. `end` is called after the last with
-    the selection memes that have labels, before they are answered for calibration.
+    the selection memes that have labels, before they are answered for calibration. `more` gives what the metrics have
+    besides. A folder with the finished run of this very recipe, from these memes and this code, is left as it is.
     """
     start = time.perf_counter()
+    key = stage_keys(recipe, learner.version, train, val)[-1]
+    if (there := _finished(recipe, key)) is not None:
+        return there
     stages, log = run_stages(recipe, learner, report, train, val, tricks, begin)
     labelled = usable(val, "label", recipe.data.tasks)
     end(labelled)
     settled = settle(learner.answer(labelled), labelled, recipe.data.tasks, recipe.abstain, recipe.train.seed)
-    card = {task: {"trained_on": _trained_on(task, train), "val": one.figures} for task, one in settled.items()}
+    card = {task: {"trained_on": _trained_on(task, train)} for task in recipe.data.tasks}
+    card |= {task: card[task] | {"val": one.figures} for task, one in settled.items()}
     learner.settle(settled, card)
     metrics = {
         "recipe": recipe.name,
@@ -87,14 +95,27 @@ def train_staged(
         "seconds": round(time.perf_counter() - start, 1),
         "stages": stages,
         "val": {task: one.figures | {"calibration": one.method} for task, one in settled.items()},
+        "key": key,
     }
+    metrics |= more()
     recipe.out.mkdir(parents=True, exist_ok=True)
+    finished = recipe.out / METRICS
+    finished.unlink(missing_ok=True)
     write_recipe(recipe)
     write_whole(recipe.out / "log.jsonl", log)
     write_whole(recipe.out / "MODEL_CARD.md", learner.card(metrics))
-    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     learner.save(recipe.out)
+    write_whole(finished, json.dumps(metrics, indent=1) + "\n")
     return metrics
+
+
+def _finished(recipe: StagedRecipe, key: str) -> dict[str, Any] | None:
+    """The metrics of the run in the recipe's folder, where it is of this recipe and of all that `key` names."""
+    path = recipe.out / METRICS
+    if not path.is_file() or not is_written(recipe):
+        return None
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found if found.get("key") == key else None
 
 
 def run_stages(
@@ -137,15 +158,6 @@ def _rows_of(
     return found
 
 
-def stage_keys(recipe: StagedRecipe, version: str, train: Sequence[Meme], val: Sequence[Meme]) -> list[str]:
-    """The folder of each stage in the cache, named by what it depends on. A new field of a recipe's model or stages
-    changes them, and with them every stage that was trained: it must be left out of the dump where it is not used."""
-    base = [recipe.model_dump(mode="json")["model"], version, split_hash(train), split_hash(val)]
-    base += [recipe.train.seed, recipe.train.max_steps, recipe.train.precision, _texts(train)]
-    stages = [stage.model_dump(mode="json") for stage in recipe.stages]
-    return [content_key(*base, stages[: number + 1])[:24] for number in range(len(stages))]
-
-
 def losses_between(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
     """The mean training loss between one evaluation and the next, from a stage's log: the other half of its curve."""
     found, losses = [], []
@@ -178,24 +190,12 @@ def read_staged(recipe: StagedRecipe) -> tuple[list[Meme], list[Meme]]:
         train = spread(train, max(1, round(data.fraction * len(train))))
     val = read_memes(data, (data.val_split,))
     if data.rationales is not None:
-        reasons = _reasons(data.rationales, [*train, *val], data.tasks[0])
-        train, val = ([replace(m, rationale=reasons.get(m.id) or m.rationale) for m in part] for part in (train, val))
+        reasons = read_any(data.rationales, [*train, *val], data.tasks[0])
+        train, val = (
+            [replace(m, rationale=reasons[m.id].rationale) if m.id in reasons else m for m in part]
+            for part in (train, val)
+        )
     return train, val
-
-
-def _reasons(path: Path, memes: Sequence[Meme], task: str) -> dict[str, str]:
-    """Reasons by meme id: what `memescope rationales` wrote (JSON lines), or a file as others have published it."""
-    if path.suffix == ".jsonl":
-        return {name: one.rationale for name, one in load_rationales(path).items()}
-    return {one.id: one.rationale for one in import_rationales(path, memes, task)}
-
-
-def _texts(memes: Sequence[Meme]) -> str:
-    """Names the words that are learnt from; labels and ids are in `split_hash`."""
-    told = ("explains",)  # the tasks that a rationale is about, where it is told
-    return content_key(
-        [[m.text, m.rationale, m.aspect, *(m.meta[name] for name in told if name in m.meta)] for m in memes]
-    )
 
 
 def _needs(objective: Objective, tasks: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ are like, and from which confidence they are believed, is measured out of fold: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -51,6 +51,19 @@ def settle(
             mine = [meme for meme in memes if name in meme.labels]
             found[name] = _settle(rows, near_groups(mine), abstain, seed)
     return found
+
+
+def store(config: Any, settled: Mapping[str, Settled], card: dict[str, dict[str, Any]]) -> None:
+    """Calibration, thresholds and card into a model's configuration.
+
+    A task of the card that no selection meme is labelled for has no calibration: its answers are never believed.
+    """
+    config.calibration = {
+        task: {"temperature": [1 / scale for scale in one.scale], "bias": list(one.bias)}
+        for task, one in settled.items()
+    }
+    config.abstain = {task: settled[task].abstain if task in settled else None for task in card}
+    config.card = card
 
 
 def _settle(rows: Scored, groups: np.ndarray, abstain: AbstainPart, seed: int) -> Settled:

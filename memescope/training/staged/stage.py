@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +27,7 @@ import torch
 import transformers
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from memescope.atomic import write_whole
@@ -181,9 +181,9 @@ class _StageTrainer(Trainer):
         return super().create_scheduler(num_training_steps, optimizer)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
-        if self._average is not None:
+        if self._average is not None:  # first: what the Trainer writes last says that a checkpoint is whole
             self._average.save(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
+        super()._save_checkpoint(*args, **kwargs)
 
     def resume(self, checkpoint: str | None) -> None:
         """Train, from a checkpoint where there is one."""
@@ -228,7 +228,8 @@ def run_stage(
     `train` and `val` hold what the objective needs (labels, rationales). Gives the content of `done.json`.
     """
     done = folder / "done.json"
-    with _alone(folder):
+    # two runs that begin alike do not train one stage twice: the second waits, then takes it
+    with lock(folder.with_name(f"{folder.name}.lock"), wait=True):
         if not done.is_file():
             _train(learner, stage, train, val, settings, folder, report, tricks)
             history = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
@@ -241,16 +242,6 @@ def run_stage(
     learner.load(folder / "best")
     found: dict[str, Any] = json.loads(done.read_text("utf-8"))
     return found
-
-
-def _alone(folder: Path) -> AbstractContextManager[Any]:
-    """Two runs that begin alike do not train one stage twice: the second waits, then takes it.
-
-    The processes of one training (accelerate) go in together.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return nullcontext()
-    return lock(folder.with_name(f"{folder.name}.lock"), wait=True)
 
 
 def _train(
@@ -310,13 +301,24 @@ def _train(
         callbacks=[_Watch(stage.name, settings.minutes, steps, folder / "log.jsonl", report)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.resume(get_last_checkpoint(str(folder)))
+    trainer.resume(last_whole(folder))
     if not any(
         entry["step"] == trainer.state.global_step for entry in trainer.state.log_history if "eval_loss" in entry
     ):
         # A stage that ends between two epochs has not been looked at since.
         trainer.evaluate()
         write_whole(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trainer.state.log_history))
+
+
+def last_whole(folder: Path) -> str | None:
+    """The last checkpoint of a stage; what a kill left half-written is removed."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        try:
+            json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))  # written last
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+    found: str | None = get_last_checkpoint(str(folder))
+    return found
 
 
 def mean_figures(readings: Sequence[Reading], memes: Sequence[Meme], tasks: Sequence[str]) -> dict[str, float]:

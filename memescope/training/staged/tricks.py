@@ -76,15 +76,14 @@ class Averager(TrainerCallback):
         """Beside a checkpoint, so that a resumed stage averages on."""
         from safetensors.torch import save_file
 
+        checkpoint.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous() for name, value in self._mean.items()}
         save_file(tensors, checkpoint / AVERAGED, metadata={"count": str(self._count)})
 
     def load(self, checkpoint: Path) -> None:
-        """What `save` wrote. A checkpoint that a kill left without it starts a new average."""
+        """What `save` wrote."""
         from safetensors import safe_open
 
-        if not (checkpoint / AVERAGED).is_file():
-            return
         with safe_open(checkpoint / AVERAGED, framework="pt") as file:
             self._count = int(file.metadata()["count"])
             self._mean = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
