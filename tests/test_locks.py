@@ -82,3 +82,21 @@ def test_a_row_another_process_is_at_is_left_to_it(tmp_path: Path, capsys: pytes
     assert not (results / "t" / "starter-1.json").is_file()
     with claim(table, *first, results) as mine:
         assert not mine  # it has been finished
+
+
+def test_a_row_that_another_table_trains_into_the_same_folder_is_left_to_it(tmp_path: Path) -> None:
+    from memescope.training.table import load_table
+    from memescope.training.table_run import claim
+
+    for name, data, more in (("a", "one", "runs: shared,"), ("b", "two", "runs: shared,"), ("c", "two", "")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"{{name: {name}, title: t, data: {data}, tasks: [harmful], {more} rows: [{{name: r, recipe: r.yaml}}]}}"
+        )
+    a, b, c = (load_table(str(tmp_path / f"{name}.yaml")) for name in "abc")
+    with claim(a, a.rows[0], 0, tmp_path) as first:
+        with claim(b, b.rows[0], 0, tmp_path) as second, claim(c, c.rows[0], 0, tmp_path) as other:
+            assert (first, second, other) == (True, False, True)
+        with claim(a, a.rows[0], 1, tmp_path) as seed:
+            assert seed
+    with claim(b, b.rows[0], 0, tmp_path) as later:
+        assert later

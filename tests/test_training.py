@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -54,11 +55,29 @@ def test_overrides_reach_nested_keys() -> None:
         ("model.family=other", r"model\.family: expected one of .*starter.* \(found 'other'\)"),
         ("limit", "override 'limit': expected key=value"),
         ("name.x=1", "'name' is a value, not a group of keys"),
+        ("data.sets=[a", r"override 'data\.sets=\[a': the value is not YAML"),
+        ("data={root: [}", "the value is not YAML"),
     ],
 )
 def test_wrong_overrides_are_named(override: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         load_recipe(RECIPE, [override])
+
+
+def test_what_is_found_is_told_and_never_a_whole_recipe() -> None:
+    with pytest.raises(UsageError) as missing:
+        load_recipe({"model": {"family": "starter"}, "name": "mine", "out": "x"})
+    assert str(missing.value).startswith("recipe: data: Field required")
+    assert "mine" not in str(missing.value)
+
+
+def test_a_recipe_that_is_given_is_not_changed() -> None:
+    given = yaml.safe_load(RECIPE.read_text())
+    data = {"limit": 3}
+    before = copy.deepcopy(given)
+    load_recipe(given, ["data.limit=5", "data.sets=[a]"], data=data, data__limit=4)
+    assert given == before
+    assert data == {"limit": 3}
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:
