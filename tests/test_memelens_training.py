@@ -165,6 +165,28 @@ def test_explanations_of_a_prepared_set_are_about_all_that_a_meme_is_labelled_fo
     assert [meme.labels for meme in val][2] == {}
 
 
+def test_explanations_of_another_task_or_set_are_not_learnt(root: Path, tmp_path: Path) -> None:
+    rows = [
+        {"id": "train1", "rationale": "It harms.", "task": "harm_intensity", "dataset": "first"},
+        {"id": "train1", "rationale": "It is aimed at many.", "task": "target", "dataset": "first"},
+        {"id": "train2", "rationale": "Of another set.", "task": "harm_intensity", "dataset": "second"},
+        {"id": "val0", "rationale": "It does not."},
+    ]
+    file = tmp_path / "reasons.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+    def read(task: str, *few: dict[str, str]) -> dict[str, str]:
+        if few:
+            file.write_text("".join(json.dumps(row) + "\n" for row in few), "utf-8")
+        data = MemeLensData.model_validate(_data(root, reasons={"first": {"file": str(file), "task": task}}))
+        return {meme.id: meme.rationale for memes in read_mixture(data) for meme in memes if meme.rationale}
+
+    assert read("harm_intensity") == {"train1": "It harms.", "val0": "It does not."}
+    assert read("target") == {"train1": "It is aimed at many.", "val0": "It does not."}
+    with pytest.raises(UsageError, match=r"reasons\.jsonl: holds no rationale that explains target of first"):
+        read("target", *rows[::2])
+
+
 def test_a_stage_without_rows_is_told_before_the_first_is_trained(
     root: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

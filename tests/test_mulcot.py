@@ -330,6 +330,25 @@ def test_controls_without_assistant_or_chains(prepared: Path, languages: tuple[s
     assert train(right).metrics["roles"]["chains"]["with_chain"] == 7
 
 
+def test_how_label_scores_are_summed_is_chosen_as_for_every_model(
+    prepared: Path, languages: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from memescope.training import vlm
+
+    content = recipe_of(prepared, languages, tmp_path / "run", assistant=None, augment=None, distil=None)
+    content["model"] = content["model"] | {"length": "choose"}
+    losses = iter((2.0, 1.0))  # of the sum, of the mean
+    monkeypatch.setattr(vlm, "log_loss", lambda *_: next(losses))
+    train(content | {"train": {"max_steps": 1}})
+    assert load(tmp_path / "run").config.length == "mean"
+
+
+def test_posts_without_a_label_are_not_learnt(prepared: Path, languages: tuple[str, str], tmp_path: Path) -> None:
+    content = recipe_of(prepared, languages, tmp_path)
+    content["data"] = content["data"] | {"tasks": ["sentiment"], "rationales": None}
+    assert read_chained(MulCotRecipe.model_validate(content), lambda *_: None) == ([], [], {})
+
+
 def test_students_of_two_seeds_have_one_assistant(prepared: Path, languages: tuple[str, str], tmp_path: Path) -> None:
     content = recipe_of(prepared, languages, tmp_path / "run")
     content["assistant"] = content["assistant"] | {"seed": 7}
@@ -379,7 +398,24 @@ def test_wrong_recipes_are_named(prepared: Path, languages: tuple[str, str], tmp
     with pytest.raises(UsageError, match=r"needs model\.pack=false"):
         load_recipe(recipe_of(prepared, languages, tmp_path, distil={"mask": "everything"}))
     with pytest.raises(UsageError, match="stays as it was trained"):
-        load_recipe(recipe_of(prepared, languages, tmp_path), ["model.soften=0.5", "model.vlm=some/vlm"])
+        load_recipe(
+            recipe_of(prepared, languages, tmp_path), ["model.soften=0.5", "model.vlm=some/vlm", "model.tiny=null"]
+        )
+    with pytest.raises(UsageError, match=r"tiny describes a TinyVLM, .*model\.tiny=null"):
+        load_recipe(recipe_of(prepared, languages, tmp_path), ["model.vlm=some/vlm"])
+    with pytest.raises(
+        UsageError, match="task 'propaganda_techniques' is multilabel: this family learns tasks that are"
+    ):
+        load_recipe(recipe_of(prepared, languages, tmp_path), ["data.tasks=[propaganda_techniques]", "also=[]"])
+    with pytest.raises(UsageError, match="also: 'harmful' has other labels than 'aspect_sentiment'"):
+        load_recipe(recipe_of(prepared, languages, tmp_path), ["also=[harmful]"])
+    for stages in ("stages", "assistant.stages"):
+        with pytest.raises(UsageError, match="this family learns label, rationale, both, explain, and not pretrain"):
+            load_recipe(recipe_of(prepared, languages, tmp_path), [f"{stages}.0.objective=pretrain"])
+    other = ["assistant.model.tiny.side=2"]
+    with pytest.raises(UsageError, match=r"student sees pictures by \{'tiny.side': 1\}, the assistant by .*: 2"):
+        load_recipe(recipe_of(prepared, languages, tmp_path), other)
+    load_recipe(recipe_of(prepared, languages, tmp_path), [*other, "distil.weight=0"])  # nothing is listened to
     ok = load_recipe(recipe_of(prepared, languages, tmp_path, distil={"mask": "everything"}), ["model.pack=false"])
     assert isinstance(ok, MulCotRecipe)
 
@@ -396,6 +432,9 @@ def test_drawn_chains_are_kept_only_where_they_are_right(
 
         class config:
             max_rationale = 100
+
+        def about(self, meme):
+            return TASK
 
         def chains(self, memes, temperature, seed):
             self.asked += len(memes)

@@ -21,6 +21,7 @@ from memescope.models.mulcot.chain import (
     stated_label,
 )
 from memescope.models.mulcot.prompting import instruction, label_user, reason_user, turns
+from memescope.training.mulcot import with_chain
 
 LABELS = ("negative", "neutral", "positive")
 PARTS = {
@@ -126,6 +127,19 @@ def test_both_tasks_are_learnt_and_the_label_is_a_piece_of_its_own():
     assert turns(meme, ["aspect_sentiment"], "label") == [label]
     assert turns(meme, ["aspect_sentiment"], "rationale") == [reason]
     assert turns(Meme(text="x", labels={"aspect_sentiment": "neutral"}), ["aspect_sentiment"], "rationale") == []
+
+
+def test_a_chain_is_learnt_for_the_task_it_is_about():
+    labels = {"sentiment": "neutral", "aspect_sentiment": "positive"}
+    meme = Meme(text="x", aspect="y", labels=labels, rationale=chain_text(PARTS), meta={"explains": ["sentiment"]})
+    learnt = turns(meme, [*labels], "both")
+    assert [turn.pieces[-1] for turn in learnt] == [" neutral", " neutral", " positive"]
+    sampled = with_chain(meme, "aspect_sentiment", chain_text(PARTS), "negative", 1)
+    learnt = turns(sampled, [*labels], "both")
+    assert [(turn.pieces[0], turn.pieces[-1]) for turn in learnt] == [
+        (quoted(chain_text(PARTS)), " negative"), (LEAD, " positive"),
+    ]  # fmt: skip
+    assert "stated" not in with_chain(meme, "aspect_sentiment", chain_text(PARTS), "positive", 1).meta
 
 
 @pytest.mark.real

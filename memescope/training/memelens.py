@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.models.memelens.prompting import Layout, Manner, Order
 from memescope.models.memelens.wording import Setting, load_wording
@@ -57,6 +56,12 @@ class MemeLensRecipe(VlmRecipe):
     model: MemeLensPart
     data: MemeLensData
 
+    @model_validator(mode="after")
+    def _heads_learn_labels(self) -> Self:
+        if self.model.head and any(stage.objective != "label" for stage in self.stages):
+            raise ValueError("model.head: a head names labels and writes nothing: its stages learn the objective label")
+        return self
+
 
 def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     """Train a MemeLens model in stages and write its run folder; gives the content of `metrics.json`."""
@@ -76,8 +81,6 @@ class MemeLensLearner(VlmLearner):
         part = recipe.model
         manner = Manner(part.setting, part.layout, part.order, part.text, part.image)
         settings = {"manner": manner.to_dict(), "parts": part.parts, "derive": list(part.derive), "head": part.head}
-        if part.head and any(stage.objective != "label" for stage in recipe.stages):
-            raise UsageError("model.head: a head names labels and writes nothing: its stages learn the objective label")
         super().__init__(recipe, HeadModel if part.head else MemeLens, settings=settings)
         self.lens = cast("MemeLens", self.made)
         wording = load_wording(part.instructions)
@@ -109,20 +112,15 @@ class MemeLensLearner(VlmLearner):
             self.lens.labelled_only = False
 
     def settle(self, settled: dict[str, Settled], card: dict[str, dict[str, Any]]) -> None:
-        """Also: a task that nothing was learnt or calibrated for is answered from its instruction alone, and never
-        believed."""
+        """Also: of which tasks explanations were learnt; a task that is added up is believed as its graded form is."""
         super().settle(settled, card)
-        explained = self.lens.manner.explained
-        least = dict(self.lens.config.abstain or {})
+        explained, least = self.lens.manner.explained, self.lens.config.abstain or {}
         for task in self._recipe.data.tasks:
-            if task not in settled:
-                least[task] = None
-                card[task] = {"trained_on": "nothing: answered from its instruction alone"}
+            card[task]["trained_on"] = card[task]["trained_on"] or "nothing: answered from its instruction alone"
             card[task]["explanations"] = "trained" if task in explained else "untrained"
         for coarse, graded in self.lens.derived.items():
             card[coarse] = {"trained_on": f"added up from {graded}", "explanations": "untrained"}
             least[coarse] = least.get(graded)
-        self.lens.config.abstain, self.lens.config.card = least, card
 
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""

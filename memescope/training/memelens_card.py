@@ -82,7 +82,7 @@ Figures on the selection split, after calibration on it: they flatter.
 
 What each task learnt from:
 
-{listed(f"{task}: {its['trained_on'] or 'nothing'}" for task, its in model.card.items())}
+{listed(f"{task}: {its['trained_on']}" for task, its in model.card.items())}
 
 Where it leaves the paper:
 

@@ -15,8 +15,7 @@ from pydantic import Field
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.models.memelens.prompting import can_ask
-from memescope.rationales.published import import_rationales
-from memescope.rationales.store import load_rationales
+from memescope.rationales.audit_input import read_any
 from memescope.taxonomy import load_taxonomy
 from memescope.training.mixing import Sampling, mixed
 from memescope.training.recipe import Part
@@ -67,6 +66,8 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
     for name in (*data.reasons, *data.splits):
         if name not in data.sets:
             raise UsageError(f"data.reasons, data.splits: {name!r} is none of the sets {', '.join(data.sets)}")
+    if data.folds and data.splits:
+        raise UsageError("data.folds and data.splits: folds are of the recipe's train_splits; give those, and no splits")
     train, val = [], []
     for name in data.sets:
         own = data.splits.get(name, Splits(train=data.train_splits, val=data.val_split))
@@ -122,11 +123,9 @@ def _labelled(meme: Meme, tasks: Sequence[str], copy: int = 0) -> Meme:
 
 
 def _with_reasons(memes: Sequence[Meme], reasons: Reasons) -> list[Meme]:
-    if reasons.file.suffix == ".jsonl":
-        texts = {name: one.rationale for name, one in load_rationales(reasons.file).items()}
-    else:
-        texts = {one.id: one.rationale for one in import_rationales(reasons.file, memes, reasons.task)}
+    found = read_any(reasons.file, memes, reasons.task) if memes else {}
+    told = {"explains": [reasons.task]}
     return [
-        replace(meme, rationale=texts.get(meme.id) or None, meta={**meme.meta, "explains": [reasons.task]})
+        replace(meme, rationale=found[meme.id].rationale if meme.id in found else None, meta=meme.meta | told)
         for meme in memes
     ]

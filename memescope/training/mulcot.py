@@ -13,19 +13,19 @@ the student alone share their assistant.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from memescope.atomic import write_whole
 from memescope.meme import Meme
+from memescope.taxonomy import load_taxonomy
+from memescope.taxonomy.tasks import Kind
 from memescope.training.recipe import Part
 from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage, StagedData
-from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe, trained_part
+from memescope.training.vlm import TinyPart, VlmLearner, VlmPart, VlmRecipe, trained_part
 
 if TYPE_CHECKING:
     from memescope.models.mulcot.model import MulCot
@@ -57,10 +57,17 @@ class MulCotPart(VlmPart):
     soften: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
-    def _softens_its_own(self) -> MulCotPart:
+    def _softens_its_own(self) -> Self:
         if self.soften != 1 and self.vlm != "tinyvlm":
             raise ValueError(f"soften is for a TinyVLM cut from a deeper model: {self.vlm} stays as it was trained")
         return self
+
+    @property
+    def sees(self) -> dict[str, Any]:
+        """The settings that decide how many tokens a picture has."""
+        if self.vlm == "tinyvlm":
+            return {"tiny.side": (self.tiny or TinyPart()).side}
+        return {"picture": self.picture or {}}
 
 
 class AssistantPart(Part):
@@ -110,6 +117,8 @@ class MulCotRecipe(VlmRecipe):
     are learnt, with their calibration: what a model of aspects says of whole posts.
     """
 
+    kinds: ClassVar[tuple[Kind, ...]] = ("binary", "multiclass", "ordinal")
+
     data: MulCotData
     model: MulCotPart
     teacher: TeacherPart | None = None
@@ -119,7 +128,28 @@ class MulCotRecipe(VlmRecipe):
     also: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _has_a_teacher(self) -> MulCotRecipe:
+    def _assistant_reads_the_students_rows(self) -> Self:
+        if self.assistant is None:
+            return self
+        self.check_stages(self.assistant.stages)
+        own, its = self.model.sees, self.assistant.model.sees
+        if self.distil is not None and self.distil.weight and own != its:
+            raise ValueError(
+                f"the student sees pictures by {own}, the assistant by {its}: to be listened to, it must have as many "
+                "tokens of a picture as the student"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_fits_other_tasks(self) -> Self:
+        taxonomy, first = load_taxonomy(), self.data.tasks[0]
+        for task in self.also:
+            if taxonomy[task].labels != taxonomy[first].labels:
+                raise ValueError(f"also: {task!r} has other labels than {first!r}, whose calibration it would have")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_teacher(self) -> Self:
         missing = [name for name in ("augment", "distil") if getattr(self, name) is not None]
         if self.assistant is None and missing:
             raise ValueError(f"{' and '.join(missing)} need an assistant")
@@ -131,7 +161,8 @@ class MulCotRecipe(VlmRecipe):
 def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
     """Train assistant and student and write the student's run folder; gives the content of `metrics.json`."""
     from memescope.training.mulcot_chains import add_sampled, read_chained
-    from memescope.training.staged.run import run_stages, stage_keys, train_staged
+    from memescope.training.staged.keys import stage_keys
+    from memescope.training.staged.run import run_stages, train_staged
 
     train, val, roles = read_chained(recipe, report)
     assistant: MulCot | None = None
@@ -147,10 +178,17 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
             train, roles["augmentation"] = add_sampled(assistant, key, train, recipe, report)
     student = MulCotLearner(recipe, assistant if recipe.distil and recipe.distil.weight else None, key)
     student.roles = roles | {"student": {"parameters": student.made.num_parameters()}}
-    metrics = train_staged(recipe, student, _named(report, "student"), train, val, begin=student.begin)
-    metrics["roles"] = student.roles
-    write_whole(recipe.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    return metrics
+    told = {"roles": student.roles}
+    return train_staged(
+        recipe,
+        student,
+        _named(report, "student"),
+        train,
+        val,
+        begin=student.begin,
+        end=student.end,
+        more=lambda: told,
+    )
 
 
 def assistants(recipe: MulCotRecipe, its: AssistantPart) -> MulCotRecipe:
@@ -222,8 +260,8 @@ class MulCotLearner(VlmLearner):
         return write_card(self.recipe, self.student, self.roles, metrics)
 
 
-def with_chain(meme: Meme, reasoning: str, stated: str, number: int) -> Meme:
-    """The same meme with another chain, as a row of its own."""
-    label = next(iter(meme.labels.values()), None)
-    meta = meme.meta | ({"stated": stated} if stated != label else {})
-    return replace(meme, id=f"{meme.id}~{number}", rationale=reasoning, meta=meta)
+def with_chain(meme: Meme, task: str, reasoning: str, stated: str, number: int) -> Meme:
+    """The same meme with another chain, which is about one task: a row of its own, to learn that task from."""
+    label = meme.labels[task]
+    meta = meme.meta | {"explains": [task]} | ({"stated": stated} if stated != label else {})
+    return replace(meme, id=f"{meme.id}~{number}", labels={task: label}, rationale=reasoning, meta=meta)

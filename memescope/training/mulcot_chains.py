@@ -15,7 +15,7 @@ from memescope.rationales.audit_input import read_any
 from memescope.rationales.store import Failure, Rationale, errors_beside, save
 from memescope.taxonomy import load_taxonomy
 from memescope.training.run import Progress
-from memescope.training.staged.run import read_staged
+from memescope.training.staged.run import read_staged, usable
 
 if TYPE_CHECKING:
     from memescope.models.mulcot.model import MulCot
@@ -30,7 +30,8 @@ VERSION = 1
 def read_chained(recipe: MulCotRecipe, report: Progress) -> tuple[list[Meme], list[Meme], dict[str, Any]]:
     """Training memes with their teacher's chains, selection memes, and what there is to say of the chains."""
     data = recipe.data
-    train, val = read_staged(recipe.model_copy(update={"data": data.model_copy(update={"rationales": None})}))
+    read = read_staged(recipe.model_copy(update={"data": data.model_copy(update={"rationales": None})}))
+    train, val = (usable(part, "label", data.tasks) for part in read)  # a chain alone has no label to end in
     val = spread(val, data.val_rows)
     task = data.tasks[0]
     told: dict[str, Any] = {}
@@ -47,7 +48,10 @@ def read_chained(recipe: MulCotRecipe, report: Progress) -> tuple[list[Meme], li
     reasons = {its: one.rationale for its, one in kept.items()}
     if data.sentences:
         reasons = {its: shortened(text, data.sentences) for its, text in reasons.items()}
-    train = [replace(meme, rationale=reasons[meme.id]) if meme.id in reasons else meme for meme in train]
+    train = [
+        replace(meme, rationale=reasons[meme.id], meta=meme.meta | {"explains": [task]}) if meme.id in reasons else meme
+        for meme in train
+    ]
     if chains:
         told["chains"] = {
             "memes": len(train),
@@ -113,25 +117,25 @@ def add_sampled(
     settings = recipe.augment
     if settings is None:
         return list(train), {}
-    task = recipe.data.tasks[0]
-    labels = load_taxonomy()[task].labels
-    asked = spread([meme for meme in train if task in meme.labels], settings.rows)
+    asked = spread([meme for meme in train if assistant.about(meme) in meme.labels], settings.rows)
     texts = sampled(assistant, key, asked, settings.temperature, settings.seed, report)
     more: list[Meme] = []
     right: list[str] = []
+    ending = 0
     for meme, text in zip(asked, texts, strict=True):
+        task = assistant.about(meme)
+        labels = load_taxonomy()[task].labels
         stated, gold = stated_label(text, labels), str(meme.labels[task])
         fits = is_right(text, gold, labels)
         right += [gold] * fits
+        ending += stated == gold
         if fits or (settings.wrong == "keep" and stated is not None):
-            more.append(with_chain(meme, reasoning(text), stated or gold, 1))
+            more.append(with_chain(meme, task, reasoning(text), stated or gold, 1))
     told = {
         "written": len(texts),
         "whole_and_right": len(right),
         "right_by_label": _counts(right),
-        "ending_in_the_label": sum(
-            stated_label(text, labels) == meme.labels[task] for meme, text in zip(asked, texts, strict=True)
-        ),
+        "ending_in_the_label": ending,
         "learnt_from": len(more),
         "wrong": settings.wrong,
     }

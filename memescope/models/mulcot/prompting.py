@@ -64,15 +64,16 @@ def turns(meme: Meme, tasks: Sequence[str], learn: Learn) -> list[Turn]:
     """What is learnt of a meme: for each task that it labels the reasoning with its label, the label alone, or both.
 
     The lead is learnt, too, as published: nothing is given to the model that is to write by itself. Of a meme without
-    reasoning only the label is there to learn. `meta["stated"]` is the label that a chain ends in where that is not
-    the meme's: a chain that an assistant got wrong and that is kept all the same.
+    reasoning only the label is there to learn. `meta["explains"]` names the tasks that the reasoning is about, where it
+    is not about all. `meta["stated"]` is the label that a chain ends in where that is not the meme's: a chain that an
+    assistant got wrong and that is kept all the same.
     """
     found = []
     for task in tasks:
         label = meme.labels.get(task)
         if not isinstance(label, str):
             continue
-        if learn in ("both", "rationale") and meme.rationale:
+        if learn in ("both", "rationale") and meme.rationale and task in meme.meta.get("explains", tasks):
             pieces = (quoted(meme.rationale), f" {meme.meta.get('stated', label)}")
             found.append(Turn(SYSTEM, reason_user(meme, task), pieces))
         if learn in ("both", "label"):
