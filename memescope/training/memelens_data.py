@@ -67,7 +67,7 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
         if name not in data.sets:
             raise UsageError(f"data.reasons, data.splits: {name!r} is none of the sets {', '.join(data.sets)}")
     if data.folds and data.splits:
-        raise UsageError("data.folds and data.splits: folds are of the recipe's train_splits; give those, and no splits")
+        raise UsageError("data.folds and data.splits: folds are of train_splits; give those, and no splits")
     train, val = [], []
     for name in data.sets:
         own = data.splits.get(name, Splits(train=data.train_splits, val=data.val_split))
