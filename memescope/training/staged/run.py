@@ -83,7 +83,7 @@ def train_staged(
     labelled = usable(val, "label", recipe.data.tasks)
     end(labelled)
     settled = settle(learner.answer(labelled), labelled, recipe.data.tasks, recipe.abstain, recipe.train.seed)
-    card = {task: {"trained_on": _trained_on(task, train)} for task in recipe.data.tasks}
+    card: dict[str, dict[str, Any]] = {task: {"trained_on": _trained_on(task, train)} for task in recipe.data.tasks}
     card |= {task: card[task] | {"val": one.figures} for task, one in settled.items()}
     learner.settle(settled, card)
     metrics = {
