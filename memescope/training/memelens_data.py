@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from memescope.datasets import spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.models.memelens.prompting import can_ask
@@ -59,8 +60,6 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
 
     `meta["copy"]` numbers the rounds in which a meme comes; `meta["explains"]` are the tasks its rationale is about.
     """
-    from memescope.datasets import spread
-
     if data.rationales is not None:
         raise UsageError("data.rationales is for one set; give data.reasons by set: {SET: {file: FILE, task: TASK}}")
     for name in (*data.reasons, *data.splits):
