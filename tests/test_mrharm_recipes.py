@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -236,6 +240,45 @@ def test_a_run_that_learns_labels_alone_leaves_no_reasons_of_the_one_before(
     alone = "stages=[{name: judge, objective: label, epochs: 1, learning_rate: 0.01, batch_size: 8, select: loss}]"
     train(path, *settings, alone)
     assert load(tmp_path / "run").reasons is None  # type: ignore[attr-defined]
+
+
+# several processes ---------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_that_share_batches_learn_what_one_does(
+    hub: dict[str, str], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ROOT / "recipes" / "mrharm" / "harmc-offline-label-only.yaml"
+    more = ["data.sets=[drawn]", "model.layers=2", "train.precision=float32", "train.max_steps=4"]
+    more += ["stages.0.batch_size=4", "stages.0.warmup=0", "stages.0.learning_rate=0.01"]
+    where = {name: _settings(drawn, tmp_path / name, hub["llama"], hub["clip"], *more) for name in ("one", "two")}
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache-one"))
+    train(path, *where["one"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    together = {"MEMESCOPE_CACHE": str(tmp_path / "cache-two"), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    together |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "memescope.cli", "train", str(path), *where["two"]],
+            env=os.environ | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=500)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert b"measure it with" in said[0]
+    assert said[1] == b""
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in where
+    )
+    learnt = [(entry["loss"], entry["grad_norm"]) for entry in one if "grad_norm" in entry]
+    assert len(learnt) == 4
+    assert [(entry["loss"], entry["grad_norm"]) for entry in two if "grad_norm" in entry] == [
+        (pytest.approx(loss, rel=1e-3), pytest.approx(norm, rel=1e-2)) for loss, norm in learnt
+    ]
+    assert load(tmp_path / "two").answer([Meme(text="Have a lovely day")])[0].answers
 
 
 # rows of the offline tables ------------------------------------------------------------------------------------------

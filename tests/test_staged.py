@@ -339,9 +339,12 @@ def test_more_figures_are_written_with_the_others(drawn: Path) -> None:
     assert found["roles"] == json.loads((drawn / "out" / "metrics.json").read_text())["roles"] == 1
 
 
-def test_several_processes_are_refused(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_share_batches_not_weights(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match=r"one process, and here are WORLD_SIZE=2.*--export"):
+    with pytest.raises(UsageError, match="starter is trained by one process, and here are 2"):
+        train(Path(__file__).parent.parent / "recipes" / "starter.yaml")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UsageError, match=r"not the weights of a model.*--export"):
         train(_recipe(drawn))
 
 

@@ -129,8 +129,8 @@ def tuned(
     recipe: MmOrientRecipe, train: Sequence[Meme], val: Sequence[Meme], report: Progress
 ) -> tuple[MmOrientRecipe, dict[str, float]]:
     """The recipe with the best of the sparsities to `tune` by, and what the selection split gave each."""
+    from memescope.training.staged.checkpoints import LOWER
     from memescope.training.staged.run import run_stages
-    from memescope.training.staged.stage import LOWER
 
     if recipe.model.variant != "mmorient" or not recipe.model.graphs:
         raise UsageError("tune: there is no graph whose sparsity could be chosen (model.variant, model.graphs)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from memescope.atomic import write_whole
 from memescope.datasets import read_split, spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
+from memescope.training.processes import begin, processes
 from memescope.training.recipe import Data, Recipe, load_recipe
 
 Progress = Callable[[str, int, int], None]
@@ -28,6 +28,9 @@ TRAINERS = {
     "mulcot": "memescope.training.mulcot:train_mulcot",
 }
 """Family -> the function that trains it, `(recipe, progress) -> metrics`, imported when it is asked for."""
+
+ALONE = {"starter", "mmorient", "mamba-pretrain"}
+"""Families that several processes cannot share: in mmorient a batch is a graph, and a share of it another one."""
 
 RECIPE = "recipe.yaml"
 """In the run folder: the recipe with every override."""
@@ -48,16 +51,14 @@ def train(
     """Train the model a recipe describes and write its run folder (`out`).
 
     `overrides` are strings as on the command line (`"data.limit=200"`); `named` sets top-level parts, for example
-    `out="runs/mine", data={"root": "/data/ready"}`. Raises `UsageError` for a wrong recipe or missing data.
+    `out="runs/mine", data={"root": "/data/ready"}`. Raises `UsageError` for a wrong recipe or missing data. Under
+    `accelerate launch` the processes share each batch (`memescope.training.processes`).
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(
-            "training runs in one process, and here are WORLD_SIZE="
-            f"{os.environ['WORLD_SIZE']}: to share a model out over several GPUs, take memescope train RECIPE "
-            "--export FORM (recipes of memelens), and train with what it writes"
-        )
     settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides, **named)
     family = json.loads(settings.model_dump_json())["model"]["family"]
+    if processes() > 1 and family in ALONE:
+        raise UsageError(f"{family} is trained by one process, and here are {processes()}")
+    begin()
     module, name = TRAINERS[family].split(":")
     trainer: Callable[[Recipe, Progress], dict[str, Any]] = getattr(import_module(module), name)
     return Run(settings.out, settings, trainer(settings, progress or _say_nothing))

@@ -31,6 +31,7 @@ def train_model(
     Example:  memescope train recipes/starter.yaml data.root=../shared/data/ready out=runs/starter data.limit=200
     """
     from memescope.training import train
+    from memescope.training.processes import is_first
     from memescope.verbs.progress import progress
 
     if export is not None:
@@ -50,6 +51,8 @@ def train_model(
         return
     with progress("train", quiet=as_json) as report:
         run = train(recipe, *(settings or []), progress=report)
+    if not is_first():
+        return
     if as_json:
         print(json.dumps({"run": str(run.folder), **run.metrics}))
         return

@@ -26,6 +26,7 @@ from memescope.datasets import split_hash, spread
 from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.rationales.audit_input import read_any
+from memescope.training.processes import by_the_first
 from memescope.training.run import Progress, is_written, read_memes, write_recipe
 from memescope.training.staged.folds import split_fold
 from memescope.training.staged.keys import stage_keys
@@ -98,6 +99,11 @@ def train_staged(
         "key": key,
     }
     metrics |= more()
+    by_the_first(lambda: _write(recipe, learner, log, metrics))
+    return metrics
+
+
+def _write(recipe: StagedRecipe, learner: FamilyLearner, log: str, metrics: dict[str, Any]) -> None:
     recipe.out.mkdir(parents=True, exist_ok=True)
     finished = recipe.out / METRICS
     finished.unlink(missing_ok=True)
@@ -106,7 +112,6 @@ def train_staged(
     write_whole(recipe.out / "MODEL_CARD.md", learner.card(metrics))
     learner.save(recipe.out)
     write_whole(finished, json.dumps(metrics, indent=1) + "\n")
-    return metrics
 
 
 def _finished(recipe: StagedRecipe, key: str) -> dict[str, Any] | None:

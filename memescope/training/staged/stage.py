@@ -15,10 +15,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,17 +24,17 @@ import numpy as np
 import torch
 import transformers
 from torch.utils.data import Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from memescope.atomic import write_whole
-from memescope.errors import MemescopeError
+from memescope.errors import UsageError
 from memescope.evaluation.metrics import Scored, figures, scored
 from memescope.locks import lock
 from memescope.meme import Meme, Reading
 from memescope.taxonomy import load_taxonomy
+from memescope.training.processes import by_the_first, is_first, processes, wait_for_all
 from memescope.training.run import Progress
+from memescope.training.staged.checkpoints import Best, Watch, last_whole, write_log
 from memescope.training.staged.heap import keep_freed_memory
 from memescope.training.staged.recipe import Objective, Stage, StagedTraining
 from memescope.training.staged.sampling import LengthBuckets
@@ -44,8 +42,7 @@ from memescope.training.staged.tricks import Averager, EarlyEnd, Tricks, decayed
 
 PLAIN = Tricks()
 """Training as its stage says, with nothing added."""
-LOWER = frozenset({"loss"})
-"""Selection figures of which the lowest is best."""
+DONE = "done.json"
 
 
 class Learner(Protocol):
@@ -86,58 +83,6 @@ class _Memes(Dataset[Meme]):
         return self.memes[index]
 
 
-@dataclass
-class _Best:
-    """The best checkpoint so far, kept on disk."""
-
-    folder: Path
-    select: str
-    learner: Learner
-
-    def offer(self, found: dict[str, float], step: int) -> None:
-        """Keep the weights as they are now if they are better; of equals the first."""
-        value = float(step) if self.select == "last" else found[self.select]
-        if math.isnan(value):
-            raise MemescopeError(f"the {self.select} at step {step} is not a number: try a lower learning rate")
-        record = self.folder / "best.json"
-        before = json.loads(record.read_text("utf-8"))["value"] if record.is_file() else None
-        if before is None or (value < before if self.select in LOWER else value > before):
-            self.learner.save(self.folder / "best")
-            write_whole(record, json.dumps({"step": step, "value": value, **found}))
-
-
-class _Watch(TrainerCallback):
-    """Reports progress, asks for a checkpoint every few minutes, writes the log."""
-
-    def __init__(self, name: str, minutes: float, steps: int, log: Path, report: Progress) -> None:
-        self._name, self._seconds, self._log, self._report = name, 60 * minutes, log, report
-        self._steps = steps
-        self._saved = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._report(self._name, state.global_step, state.max_steps)
-        # After the last step of an epoch comes its evaluation; a checkpoint between the two would skip it on resuming.
-        if state.global_step % self._steps:
-            self._save_when_due(control)
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._save_when_due(control)
-
-    def _save_when_due(self, control: Any) -> None:
-        if time.monotonic() - self._saved > self._seconds:
-            self._saved = time.monotonic()
-            control.should_save = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._write(state)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._write(state)
-
-    def _write(self, state: Any) -> None:
-        write_whole(self._log, "".join(json.dumps(entry) + "\n" for entry in state.log_history))
-
-
 class _StageTrainer(Trainer):
     """The Trainer over memes: batches of like length; evaluation also answers the selection split."""
 
@@ -147,7 +92,7 @@ class _StageTrainer(Trainer):
         stage: Stage,
         train: Sequence[Meme],
         val: Sequence[Meme],
-        best: _Best,
+        best: Best,
         tricks: Tricks,
         **kwargs: Any,
     ) -> None:
@@ -181,7 +126,8 @@ class _StageTrainer(Trainer):
         return super().create_scheduler(num_training_steps, optimizer)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        if self._average is not None:  # first: what the Trainer writes last says that a checkpoint is whole
+        # first the average: what the Trainer writes last says that a checkpoint is whole
+        if self._average is not None and is_first():
             self._average.save(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
         super()._save_checkpoint(*args, **kwargs)
 
@@ -227,21 +173,26 @@ def run_stage(
 
     `train` and `val` hold what the objective needs (labels, rationales). Gives the content of `done.json`.
     """
-    done = folder / "done.json"
+    done = folder / DONE
     # two runs that begin alike do not train one stage twice: the second waits, then takes it
-    with lock(folder.with_name(f"{folder.name}.lock"), wait=True):
+    with lock(folder.with_name(f"{folder.name}.lock"), wait=True) if is_first() else nullcontext():
+        wait_for_all()
         if not done.is_file():
             _train(learner, stage, train, val, settings, folder, report, tricks)
-            history = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-            chosen = json.loads((folder / "best.json").read_text("utf-8"))
-            evaluations = [entry for entry in history if any(key.startswith("eval_") for key in entry)]
-            content = {"stage": stage.name, "rows": len(train), "chosen": chosen, "val": evaluations}
-            write_whole(done, json.dumps(content))
-            for old in folder.glob("checkpoint-*"):
-                shutil.rmtree(old)
+            by_the_first(lambda: _finish(stage, len(train), folder))
     learner.load(folder / "best")
     found: dict[str, Any] = json.loads(done.read_text("utf-8"))
     return found
+
+
+def _finish(stage: Stage, rows: int, folder: Path) -> None:
+    history = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    chosen = json.loads((folder / "best.json").read_text("utf-8"))
+    evaluations = [entry for entry in history if any(key.startswith("eval_") for key in entry)]
+    content = {"stage": stage.name, "rows": rows, "chosen": chosen, "val": evaluations}
+    write_whole(folder / DONE, json.dumps(content))
+    for old in folder.glob("checkpoint-*"):
+        shutil.rmtree(old)
 
 
 def _train(
@@ -254,6 +205,12 @@ def _train(
     report: Progress,
     tricks: Tricks,
 ) -> None:
+    share, rest = divmod(stage.batch_size, processes())
+    if rest:
+        raise UsageError(
+            f"stage {stage.name!r}: {processes()} processes cannot share batches of {stage.batch_size}: "
+            "set stages.N.batch_size to a multiple"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     on_cpu = not torch.cuda.is_available()
     if on_cpu:
@@ -265,8 +222,8 @@ def _train(
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=total,
-        per_device_train_batch_size=stage.batch_size,
-        per_device_eval_batch_size=stage.batch_size,
+        per_device_train_batch_size=share,
+        per_device_eval_batch_size=share,
         gradient_accumulation_steps=stage.accumulate,
         learning_rate=stage.learning_rate,
         weight_decay=stage.weight_decay,
@@ -291,14 +248,14 @@ def _train(
         stage,
         train,
         val,
-        _Best(folder, stage.select, learner),
+        Best(folder, stage.select, learner),
         tricks,
         model=learner.model,
         args=arguments,
         train_dataset=_Memes(train),
         eval_dataset=_Memes(val),
         data_collator=lambda memes: learner.collate(memes, stage.objective),
-        callbacks=[_Watch(stage.name, settings.minutes, steps, folder / "log.jsonl", report)],
+        callbacks=[Watch(stage.name, settings.minutes, steps, folder / "log.jsonl", report)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.resume(last_whole(folder))
@@ -307,18 +264,7 @@ def _train(
     ):
         # A stage that ends between two epochs has not been looked at since.
         trainer.evaluate()
-        write_whole(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trainer.state.log_history))
-
-
-def last_whole(folder: Path) -> str | None:
-    """The last checkpoint of a stage; what a kill left half-written is removed."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        try:
-            json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))  # written last
-        except (OSError, ValueError):
-            shutil.rmtree(checkpoint)
-    found: str | None = get_last_checkpoint(str(folder))
-    return found
+        by_the_first(lambda: write_log(folder / "log.jsonl", trainer.state))
 
 
 def mean_figures(readings: Sequence[Reading], memes: Sequence[Meme], tasks: Sequence[str]) -> dict[str, float]:

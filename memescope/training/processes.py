@@ -1,0 +1,66 @@
+"""Several processes that train one model on shares of each batch (`accelerate launch`, `torchrun`).
+
+Each has the whole model, learns from its share and answers the selection split for itself; the first one writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from memescope.errors import UsageError
+
+SHARDED = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
+"""What accelerate sets where no process has the whole model."""
+
+
+def processes() -> int:
+    """How many train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the one that writes."""
+    return processes() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def begin() -> None:
+    """Meet the others. `UsageError` where the model itself would be shared out."""
+    if processes() == 1:
+        return
+    import torch
+    from accelerate import PartialState
+
+    if any(os.environ.get(name, "false").lower() in ("true", "1") for name in SHARDED):
+        raise UsageError(
+            "processes share batches here, not the weights of a model (FSDP, DeepSpeed): for a model that is larger "
+            "than a GPU take memescope train RECIPE --export FORM (recipes of memelens), and train with what it writes"
+        )
+    PartialState(cpu=not torch.cuda.is_available())
+
+
+def wait_for_all() -> None:
+    """Go on when every process is here."""
+    if processes() > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
+
+
+def agreed(mine: bool) -> bool:
+    """What the first process says, for decisions by the clock."""
+    return bool(_from_first(mine)) if processes() > 1 else mine
+
+
+def by_the_first(write: Callable[[], Any]) -> None:
+    """Let the first process write; the others wait until it has."""
+    if is_first():
+        write()
+    wait_for_all()
+
+
+def _from_first(value: Any) -> Any:
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
