@@ -73,7 +73,7 @@ class Opened:
 def open_report(browser: Any, path: Path, width: int = 1280, height: int = 900, **context: Any) -> Opened:
     """Open `path` and wait until it has drawn itself."""
     page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(5000)
     opened = Opened(page)
     page.on("request", lambda request: opened.requests.append(request.url))
     page.on("websocket", lambda socket: opened.requests.append(socket.url))
