@@ -84,6 +84,31 @@ def test_a_row_another_process_is_at_is_left_to_it(tmp_path: Path, capsys: pytes
         assert not mine  # it has been finished
 
 
+def test_a_row_that_breaks_in_an_unknown_way_does_not_keep_the_others_from_being_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from memescope.cli import run
+    from memescope.training import table_run
+
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "{name: t, title: t, data: drawn, tasks: [sentiment], figures: [accuracy],"
+        " rows: [{name: first, model: starter}, {name: second, model: starter}]}"
+    )
+    ran = []
+
+    def broken(table: object, one: object, *rest: object) -> str:
+        ran.append(one.name)  # type: ignore[attr-defined]
+        raise ZeroDivisionError("of nothing")
+
+    monkeypatch.setattr(table_run, "run_row", broken)
+    assert run(["table", str(path), "--root", str(tmp_path), "--results", str(tmp_path / "results"), "--run"]) == 1
+    assert ran == ["first", "second"]
+    said = capsys.readouterr().err
+    assert "first, seed 0: Traceback" in said
+    assert "ZeroDivisionError: of nothing" in said
+
+
 def test_a_row_that_another_table_trains_into_the_same_folder_is_left_to_it(tmp_path: Path) -> None:
     from memescope.training.table import load_table
     from memescope.training.table_run import claim

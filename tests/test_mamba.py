@@ -217,6 +217,13 @@ def test_a_stage_that_is_not_of_labels_is_refused() -> None:
             load_recipe(recipe(Path("x"), Path("y"), objective=objective))
 
 
+def test_a_task_on_a_phrase_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match="'aspect_sentiment' asks about a phrase, and this family reads the text alone"
+    ):
+        load_recipe(recipe(Path("x"), Path("y")), ["data.tasks=[aspect_sentiment]"])
+
+
 def test_freezing_by_depth_leaves_the_later_layers() -> None:
     model = made({}, {}, freeze={"text": 1, "image": 2})
     trained = {n for n, p in model.named_parameters() if p.requires_grad}

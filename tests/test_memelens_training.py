@@ -143,6 +143,8 @@ def test_splits_of_a_set_may_differ_and_wrong_names_are_told(root: Path) -> None
     assert [meme.id for meme in val if meme.source == "second"] == ["train0", "train5"]
     with pytest.raises(UsageError, match="'other' is none of the sets"):
         read_mixture(MemeLensData.model_validate(_data(root, splits={"other": {"train": ["val"], "val": "train"}})))
+    with pytest.raises(UsageError, match=r"those of first are about harm_intensity, which is none of data\.tasks"):
+        read_mixture(MemeLensData.model_validate(_data(root, tasks=["target"])))
     own = {"first": {"train": ["val"], "val": "train"}}
     with pytest.raises(UsageError, match="folds are of train_splits"):
         read_mixture(MemeLensData.model_validate(_data(root, sets=["first"], reasons={}, splits=own, folds=2)))

@@ -142,6 +142,8 @@ def test_the_selection_split_chooses_a_sparsity(run: Any, root: Path, tmp_path: 
     assert kept.tune == ()  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="tune: there is no graph"):
         _train(root, tmp_path / "none", "tune=[0.5]", "model.graphs=[]")
+    with pytest.raises(UsageError, match="'aspect_sentiment' asks about a phrase"):
+        _train(root, tmp_path / "none", "data.tasks=[aspect_sentiment]")
 
 
 def test_rows_that_answer_otherwise_share_their_training(run: Any, root: Path, tmp_path: Path) -> None:

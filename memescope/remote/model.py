@@ -21,7 +21,7 @@ from memescope.errors import MemescopeError, UsageError
 from memescope.explanation.says import Effects, says
 from memescope.meme import Answer, Evidence, Meme, Reading
 from memescope.models.memelens.prompting import EXPLANATION as EXPLAINED
-from memescope.models.memelens.prompting import LABEL, Asked, asked, read_reply
+from memescope.models.memelens.prompting import LABEL, Asked, asked, can_ask, read_reply
 from memescope.rationales.address import check_address, key_for
 from memescope.rationales.retrying import TeacherError
 from memescope.rationales.teacher import Decoding, Teacher
@@ -123,7 +123,7 @@ class RemoteModel:
 
         async def one(meme: Meme) -> Reading:
             shown = await asyncio.to_thread(picture, meme) if self._spec.manner.image else None
-            wanted = [task for task in tasks or self.tasks if task != "aspect_sentiment" or meme.aspect]
+            wanted = [task for task in tasks or self.tasks if can_ask(meme, task)]
             found = await asyncio.gather(*(self._task(meme, task, shown, gate) for task in wanted))
             return Reading(dict(zip(wanted, found, strict=True)), model=f"{self.name} {self.version}")
 

@@ -15,13 +15,15 @@ Kind = Literal["binary", "multiclass", "ordinal", "multilabel"]
 
 @dataclass(frozen=True)
 class Task:
-    """One question asked of a meme. For binary tasks `labels` is (negative, positive)."""
+    """One question asked of a meme. For binary tasks `labels` is (negative, positive). With `aspect` it is about
+    the phrase that a meme names beside its text (`Meme.aspect`)."""
 
     name: str
     kind: Kind
     category: str
     labels: tuple[str, ...]
     definition: str
+    aspect: bool = False
     memelens: str | None = None
     coarse_task: str | None = None
     coarse_labels: dict[str, str] = field(default_factory=dict, hash=False)
@@ -86,6 +88,7 @@ def _task(name: str, entry: dict[str, Any]) -> Task:
         category=entry["category"],
         labels=tuple(entry["labels"]),
         definition=entry["definition"],
+        aspect=entry.get("aspect", False),
         memelens=entry.get("memelens"),
         coarse_task=coarse.get("task"),
         coarse_labels=coarse.get("labels", {}),

@@ -126,6 +126,7 @@ class MambaRecipe(StagedRecipe):
     """One row of a table of Mamba models."""
 
     objectives: ClassVar[tuple[Objective, ...]] = ("label",)
+    aspects: ClassVar[bool] = False
 
     model: MambaPart
     stages: tuple[MambaStage, ...] = Field(min_length=1)

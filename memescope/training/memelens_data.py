@@ -65,6 +65,12 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
     for name in (*data.reasons, *data.splits):
         if name not in data.sets:
             raise UsageError(f"data.reasons, data.splits: {name!r} is none of the sets {', '.join(data.sets)}")
+    for name, reasons in data.reasons.items():
+        if reasons.task not in data.tasks:
+            raise UsageError(
+                f"data.reasons: those of {name} are about {reasons.task}, which is none of data.tasks: "
+                f"add it, or leave {name} out of data.reasons"
+            )
     if data.folds and data.splits:
         raise UsageError("data.folds and data.splits: folds are of train_splits; give those, and no splits")
     train, val = [], []

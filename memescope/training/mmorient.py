@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -103,6 +103,8 @@ class MmOrientRecipe(StagedRecipe):
     `attention_rate`: HIMA's scores learn at so many times the learning rate. At 1, as published, they hardly move: a
     score is one dense layer with one number a state, and attention stays the mean that it begins as.
     """
+
+    aspects: ClassVar[bool] = False
 
     model: MmOrientPart
     augment: AugmentPart = AugmentPart()

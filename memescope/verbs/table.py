@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -106,9 +107,11 @@ def _run(
             try:
                 with progress(f"{one.name}, seed {seed}", quiet=quiet) as report:
                     print(run_row(table, one, seed, root, report, results, keep), file=sys.stderr)
-            except MemescopeError as error:
+            except Exception as error:  # one bad row never stops a table, whatever it breaks
                 failed += 1
-                print(f"{one.name}, seed {seed}: {error}", file=sys.stderr)
+                known = isinstance(error, MemescopeError)
+                told = str(error) if known else "".join(traceback.format_exception(error)).rstrip()
+                print(f"{one.name}, seed {seed}: {told}", file=sys.stderr)
     return failed
 
 

@@ -89,7 +89,7 @@ class Template:
 
 def can_ask(meme: Meme, task: str) -> bool:
     """Whether a meme can be asked a task: one about a phrase needs a phrase."""
-    return task != "aspect_sentiment" or bool(meme.aspect)
+    return bool(meme.aspect) or not load_taxonomy()[task].aspect
 
 
 def template(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: bool | None = None) -> Template:

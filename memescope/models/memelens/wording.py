@@ -98,7 +98,7 @@ def _checked(content: Any, where: Path) -> dict[str, Any]:
             raise UsageError(f"{where}: the frame {frame!r} does not say {{ask}}")
     for task, asks in (content.get("asks") or {}).items():
         known = taxonomy[task]
-        needed = "{label}" if known.kind == "multilabel" else "{aspect}" if task == "aspect_sentiment" else ""
+        needed = "{label}" if known.kind == "multilabel" else "{aspect}" if known.aspect else ""
         for ask in asks:
             if not isinstance(ask, str) or needed not in ask:
                 raise UsageError(f"{where}: {task}: {ask!r} does not say {needed or 'anything'}")

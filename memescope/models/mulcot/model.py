@@ -105,7 +105,7 @@ class MulCot(VlmModel):
 
     def about(self, meme: Meme) -> str:
         """The task that a chain about this meme is on: an aspect's where it names one, else the post's."""
-        fitting = [task for task in self.tasks if (task == "aspect_sentiment") == bool(meme.aspect)]
+        fitting = [task for task in self.tasks if load_taxonomy()[task].aspect == bool(meme.aspect)]
         return (fitting or list(self.tasks))[0]
 
     def chains(self, memes: Sequence[Meme], temperature: float = 0.0, seed: int = 0) -> list[str]:

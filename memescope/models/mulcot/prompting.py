@@ -25,13 +25,12 @@ SYSTEM = "You are an expert in the feeling that posts of picture and text expres
 _NOTE = (
     'What counts is the feeling towards "{aspect}", not that of the post as a whole: this rules over everything else.'
 )
-_ASPECT_LEVEL = "aspect_sentiment"
 
 
 def question(meme: Meme, task: str) -> str:
     """The task, the aspect where it is about one, and the post's text; both requests begin so."""
-    aspect = plain(meme.aspect).strip() if meme.aspect and task == _ASPECT_LEVEL else ""
     known = load_taxonomy()[task]
+    aspect = plain(meme.aspect).strip() if meme.aspect and known.aspect else ""
     lines = [f"{task.replace('_', ' ').capitalize()}: {', '.join(known.labels)}."]
     if aspect:
         lines.append(_NOTE.format(aspect=aspect))

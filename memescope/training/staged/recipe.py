@@ -81,10 +81,11 @@ class AbstainPart(Part):
 
 class StagedRecipe(Recipe):
     """Everything a run in stages depends on; each family adds its `model`, and says which `objectives` its stages can
-    learn and which `kinds` of task."""
+    learn, which `kinds` of task, and whether it reads the phrase that a task on `aspects` asks about."""
 
     objectives: ClassVar[tuple[Objective, ...]] = get_args(Objective)
     kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
+    aspects: ClassVar[bool] = True
 
     data: StagedData
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -109,3 +110,8 @@ class StagedRecipe(Recipe):
         for task in tasks:
             if (kind := load_taxonomy()[task].kind) not in self.kinds:
                 raise ValueError(f"task {task!r} is {kind}: this family learns tasks that are {', '.join(self.kinds)}")
+            if load_taxonomy()[task].aspect and not self.aspects:
+                raise ValueError(
+                    f"task {task!r} asks about a phrase, and this family reads the text alone: mrharm, memelens "
+                    "and mulcot read the phrase too"
+                )
