@@ -410,7 +410,71 @@ def test_causal_convolution() -> None:
     y = causal_conv(x.masked_fill(~mask[:, None], float("nan")), weight, bias, mask=mask)
     torch.testing.assert_close(y[..., 2:], causal_conv(x[..., 2:], weight, bias))
     assert (y[..., :2] == 0).all()
+    for name in ("torch", "native"):
+        if name == "torch" or not kernel.missing():
+            with use(name):
+                assert causal_conv(x[:0], weight, bias).shape == (0, 3, 9)
+                assert causal_conv(x[..., :0], weight, bias).shape == (2, 3, 0)
     with pytest.raises(UsageError, match="weight \\(channels, taps\\)"):
         causal_conv(x, weight[:2])
     with pytest.raises(UsageError, match=r"initial must be \(2, 3, 3\)"):
         causal_conv(x, weight, initial=x)
+
+
+@pytest.mark.parametrize("way", WAYS[2:])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    b=st.integers(1, 3), d=st.integers(1, 20), length=st.integers(1, 70), taps=st.integers(1, 40), silu=st.booleans(),
+    masked=st.booleans(), biased=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_the_convolution_s_kernel_equals_plain_torch(
+    way: str, b: int, d: int, length: int, taps: int, silu: bool, masked: bool, biased: bool, seed: int
+) -> None:
+    """Values and every gradient, of a strided view; NaN at masked positions stays there."""
+    torch.manual_seed(seed)
+    both, weight, bias = torch.randn(b, 2 * d, length), torch.randn(d, taps), torch.randn(d)
+    mask = torch.rand(b, length) < 0.7 if masked else None
+    slope = torch.randn(b, d, length)
+    if mask is not None:
+        both.masked_fill_(~mask[:, None], float("nan"))
+    for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
+        found = []
+        for one in ("torch", way):
+            tensors = [x.to(dtype).requires_grad_() for x in (both, weight, bias)][: 3 if biased else 2]
+            with on(one):
+                y = causal_conv(tensors[0].chunk(2, 1)[1], tensors[1], tensors[2] if biased else None, silu, mask)
+                found.append([y.detach(), *torch.autograd.grad((y * slope.to(dtype)).sum(), tensors)])
+        for plain, fast in zip(*found, strict=True):
+            assert fast.dtype == dtype
+            torch.testing.assert_close(fast, plain, atol=bound * (1 + float(plain.abs().max())), rtol=0)
+
+
+def test_the_convolution_s_kernel_in_bfloat16_over_runs_and_threads() -> None:
+    """Within the rounding of what goes out; bit for bit the same over runs and threads; no second derivatives."""
+    if kernel.missing():
+        pytest.skip(f"no compiled kernel here: {kernel.missing()}")
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(4, 300, 70).bfloat16(), torch.randn(300, 4), torch.randn(300)
+    with use("torch"):
+        wanted = causal_conv(x.float(), weight, bias)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2) * 10:
+            torch.set_num_threads(threads)
+            tensors = [t.clone().requires_grad_() for t in (x, weight, bias)]
+            with use("native"):
+                y = causal_conv(*tensors)
+                found.append([y.detach(), *torch.autograd.grad(y.float().square().sum(), tensors)])
+    finally:
+        torch.set_num_threads(before)
+    assert found[0][0].dtype == torch.bfloat16
+    torch.testing.assert_close(found[0][0].float(), wanted, rtol=2**-8, atol=1e-6)
+    for run in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(run, found[0], strict=True))
+    leaf = x.float().requires_grad_()
+    with use("native"):
+        (slope,) = torch.autograd.grad(causal_conv(leaf, weight, bias).sum(), leaf, create_graph=False)
+        with pytest.raises(UsageError, match="second derivatives"):
+            torch.autograd.grad(causal_conv(leaf, weight, bias).sum(), leaf, create_graph=True)
+    assert torch.isfinite(slope).all()

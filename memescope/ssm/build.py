@@ -29,7 +29,7 @@ from memescope.locks import lock
 VARIABLE = "MEMESCOPE_CXX"
 COMPILERS = ("c++", "g++", "clang++")
 SOURCES = Path(__file__).parent
-FILES = ("scan.h", "vectors.h", "tiles.h", "kernel.cpp", "scan.cpp")
+FILES = ("scan.h", "vectors.h", "tiles.h", "conv.h", "kernel.cpp", "scan.cpp")
 FLAGS = (
     "-std=c++17", "-O2", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-w", "-pthread",
 )  # fmt: skip

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from memescope.errors import UsageError
+from memescope.ssm.choice import backend
+from memescope.ssm.conv_native import conv
 
 
 def causal_conv(
@@ -32,6 +34,10 @@ def causal_conv(
             f"{tuple(x.shape)} and {tuple(weight.shape)}"
         )
     taps = weight.shape[1]
+    if not x.numel():
+        return x.clone()
+    if initial is None and backend(x.device) == "native":
+        return conv(x, weight, bias, silu, mask)
     if mask is not None:
         x = x.masked_fill(~mask[:, None], 0)
     if initial is None:

@@ -8,6 +8,7 @@
 // them. Gradients of B and C are summed over the unit's channels lane by lane, over lanes once a tile.
 //
 // Everything here has internal linkage, so that no code built for one instruction set is ever run for another.
+#include "conv.h"
 #include "scan.h"
 #include "tiles.h"
 #include "vectors.h"
@@ -56,13 +57,6 @@ template <class T> struct Unit {
     return v;
   }
 };
-
-INLINE bool nothing(const Place &at) {
-  if (!at.mask) return false;
-  for (int64_t t = 0; t < at.steps; ++t)
-    if (at.mask[t]) return false;
-  return true;
-}
 
 // Step sizes of a tile, in place, and the slope of softplus where it is asked for.
 template <class T> INLINE void step_sizes(const Scan &s, const Place &at, Vec<T> bias, T *dt, T *slope) {
@@ -353,4 +347,5 @@ void exponential(const float *x, float *y, int64_t count) {
 
 extern const Kernels TABLE;
 const Kernels TABLE = {LANES, LANES / 2, forward<float>, backward<float>, forward<double>, backward<double>,
+                       conv_forward<float>, conv_backward<float>, conv_forward<double>, conv_backward<double>,
                        exponential};

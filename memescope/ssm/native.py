@@ -20,10 +20,10 @@ from memescope.ssm.inputs import Scan, only_first_derivatives, with_clear_weight
 LEVELS = ("base", "avx2", "avx512")
 """Instruction sets the kernel is compiled for; the best one the machine has is used."""
 VARIABLE = "MEMESCOPE_SSM_LEVEL"
-_KINDS = {torch.float32: 1, torch.bfloat16: 2, torch.float64: 3}
+KINDS = {torch.float32: 1, torch.bfloat16: 2, torch.float64: 3}
 
 
-class _Tensor3(ctypes.Structure):
+class Tensor3(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("batch", c_int64), ("channel", c_int64), ("time", c_int64), ("kind", c_int64))
 
 
@@ -33,7 +33,7 @@ class _Scan(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in ("batch", "channels", "length", "states", "groups_b", "groups_c")),
         *((name, c_int64) for name in ("double_", "softplus", "threads", "level")),
-        *((name, _Tensor3) for name in ("u", "delta", "z", "y", "dy", "du", "ddelta", "dz")),
+        *((name, Tensor3) for name in ("u", "delta", "z", "y", "dy", "du", "ddelta", "dz")),
         *((name, c_void_p) for name in ("a", "b", "c", "skip", "bias", "first", "mask", "last", "kept", "dlast")),
         *((name, c_void_p) for name in ("da", "db", "dc", "dskip", "dbias", "dfirst")),
         *((name, c_void_p) for name in ("part_a", "part_b", "part_c", "part_skip", "part_bias")),
@@ -47,7 +47,7 @@ def missing() -> str | None:
 
 def level() -> str:
     """The instruction set in use: the best the machine has, or $MEMESCOPE_SSM_LEVEL."""
-    library, wanted = _library(), os.environ.get(VARIABLE, "")
+    library, wanted = loaded(), os.environ.get(VARIABLE, "")
     if wanted and wanted not in LEVELS:
         raise UsageError(f"{VARIABLE}: no instruction set {wanted!r}; there are: {', '.join(LEVELS)}")
     there = [name for i, name in enumerate(LEVELS) if library.memescope_has(c_int64(i))]
@@ -61,7 +61,7 @@ def exponential(x: Tensor) -> Tensor:
     x = x.float().contiguous()
     y = torch.empty_like(x)
     number = c_int64(LEVELS.index(level()))
-    _library().memescope_exp(number, c_void_p(x.data_ptr()), c_void_p(y.data_ptr()), c_int64(x.numel()))
+    loaded().memescope_exp(number, c_void_p(x.data_ptr()), c_void_p(y.data_ptr()), c_int64(x.numel()))
     return y
 
 
@@ -91,15 +91,45 @@ class _Native(torch.autograd.Function):
         return (*_backward(*given, ctx.softplus, kept=kept, dy=dy, dlast=dlast), None, None)
 
 
-class _Call:
+class Call:
     """One call of the kernel: the structure it reads and the tensors that must outlive the call."""
+
+    struct: ctypes.Structure
+
+    def __init__(self, precise: bool) -> None:
+        self.kind = torch.float64 if precise else torch.float32
+        self.held: list[Tensor] = []
+
+    def wide(self, name: str, x: Tensor) -> Tensor:
+        """A tensor (b, d, l) in any strides and in float32, bfloat16 or float64 (others are converted)."""
+        x = x if x.dtype in KINDS else x.to(self.kind)
+        self.held.append(x)
+        setattr(self.struct, name, Tensor3(x.data_ptr(), *x.stride(), KINDS[x.dtype]))
+        return x
+
+    def like(self, name: str, x: Tensor) -> Tensor:
+        """Room for a result in the shape of x."""
+        return self.wide(name, torch.empty_like(x, dtype=x.dtype if x.dtype in KINDS else self.kind))
+
+    def flat(self, name: str, x: Tensor) -> Tensor:
+        """A tensor in its own order."""
+        self.held.append(x)
+        setattr(self.struct, name, x.data_ptr())
+        return x
+
+    def new(self, name: str, *shape: int) -> Tensor:
+        """Room for a result of this shape in the call's precision."""
+        return self.flat(name, self.held[0].new_empty(shape, dtype=self.kind))
+
+
+class _Call(Call):
+    struct: _Scan
 
     def __init__(
         self, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor | None, z: Tensor | None,
         bias: Tensor | None, state: Tensor | None, mask: Tensor | None, softplus: bool,
     ) -> None:  # fmt: skip
-        self.kind = torch.float64 if u.dtype == torch.float64 else torch.float32
-        self.held: list[Tensor] = []
+        super().__init__(u.dtype == torch.float64)
         batch, channels, length = u.shape
         groups = [0 if x.ndim == 2 else x.shape[1] for x in (b, c)]
         self.struct = _Scan(
@@ -108,7 +138,8 @@ class _Call:
         )  # fmt: skip
         self.wide("u", u)
         self.wide("delta", delta)
-        self.wide("z", z)
+        if z is not None:
+            self.wide("z", z)
         for name, x in (("a", a), ("b", b), ("c", c), ("skip", skip), ("bias", bias), ("first", state)):
             if x is not None:
                 x = x.to(self.kind)
@@ -116,34 +147,14 @@ class _Call:
         if mask is not None:
             self.flat("mask", mask.contiguous())
 
-    def wide(self, name: str, x: Tensor | None) -> None:
-        """A tensor (b, d, l) in any strides and in float32, bfloat16 or float64 (others are converted)."""
-        if x is None:
-            return
-        x = x if x.dtype in _KINDS else x.to(self.kind)
-        self.held.append(x)
-        setattr(self.struct, name, _Tensor3(x.data_ptr(), *x.stride(), _KINDS[x.dtype]))
-
-    def flat(self, name: str, x: Tensor) -> Tensor:
-        self.held.append(x)
-        setattr(self.struct, name, x.data_ptr())
-        return x
-
-    def new(self, name: str, *shape: int) -> Tensor:
-        return self.flat(name, self.held[0].new_empty(shape, dtype=self.kind))
-
     def sizes(self) -> list[int]:
         """Elements of what forward keeps for backward and of the parts of the gradients of B and C."""
         found = (c_int64 * 3)()
-        _library().memescope_sizes(ctypes.byref(self.struct), found)
+        loaded().memescope_sizes(ctypes.byref(self.struct), found)
         return list(found)
 
     def run(self, back: bool) -> None:
-        failed = _library().memescope_scan(ctypes.byref(self.struct), int(back))
-        if failed:
-            raise MemescopeError(
-                f"selective scan: {'out of memory' if failed == 2 else 'this machine lacks ' + level()} in the kernel"
-            )
+        check(loaded().memescope_scan(ctypes.byref(self.struct), int(back)), "selective scan")
 
 
 def _forward(*given: Any, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -151,7 +162,7 @@ def _forward(*given: Any, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     u, z = given[0], given[6]
     batch, channels, _ = u.shape
     y = torch.empty_like(u if z is None else z, dtype=u.dtype)
-    out = y if y.dtype in _KINDS else y.to(call.kind)
+    out = y if y.dtype in KINDS else y.to(call.kind)
     call.wide("y", out)
     last = call.new("last", batch, channels, given[2].shape[1])
     kept = call.new("kept", call.sizes()[0]) if keep else None
@@ -169,9 +180,7 @@ def _backward(*given: Any, kept: Tensor, dy: Tensor, dlast: Tensor) -> list[Tens
     call.flat("kept", kept)
     wide: list[Tensor | None] = []
     for name, x in (("du", u), ("ddelta", delta), ("dz", z)):
-        grad = None if x is None else torch.empty_like(x, dtype=x.dtype if x.dtype in _KINDS else call.kind)
-        call.wide(name, grad)
-        wide.append(grad)
+        wide.append(None if x is None else call.like(name, x))
     _, size_b, size_c = call.sizes()
     call.new("part_a", batch * channels * n)
     call.new("part_b", size_b)
@@ -192,7 +201,15 @@ def _backward(*given: Any, kept: Tensor, dy: Tensor, dlast: Tensor) -> list[Tens
     return [None if g is None else g.to(x.dtype) for g, x in zip(grads, given[:9], strict=True)]
 
 
-def _library() -> Any:
+def check(failed: int, what: str) -> None:
+    """MemescopeError where the kernel says that it failed."""
+    if failed:
+        reason = "out of memory" if failed == 2 else f"this machine lacks {level()}"
+        raise MemescopeError(f"{what}: {reason} in the kernel")
+
+
+def loaded() -> Any:
+    """The compiled library; MemescopeError where there is none."""
     library, reason = build.library()
     if library is None:
         raise MemescopeError(f"the compiled selective scan cannot be used: {reason}")

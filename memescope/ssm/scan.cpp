@@ -26,11 +26,11 @@ const Kernels *at_level(int64_t level) {
   return level == 0 ? &base_kernels : nullptr;
 }
 
-const int64_t WORTH_A_THREAD = 1 << 18;  // states; fewer take less time than starting a thread
+const int64_t WORTH_A_THREAD = 1 << 18;  // states, or taps; fewer take less time than starting a thread
 
-template <class Work> bool in_threads(const Scan &s, int64_t units, Work work) {
-  int64_t count = s.threads < units ? s.threads : units;
-  int64_t worth = s.batch * s.channels * s.length * s.states / WORTH_A_THREAD + 1;
+template <class Work> bool in_threads(int64_t threads, int64_t size, int64_t units, Work work) {
+  int64_t count = threads < units ? threads : units;
+  int64_t worth = size / WORTH_A_THREAD + 1;
   if (worth < count) count = worth;
   std::atomic<int64_t> next(0);
   std::atomic<bool> failed(false);
@@ -68,17 +68,22 @@ template <class T> void add_groups(const Scan &s, const Cut &c, int64_t groups, 
     add_up<T>((const T *)parts + i * together * size, together, size, size, (T *)sum + i * size);
 }
 
+// Room for `count` elements that this thread keeps from unit to unit.
+template <class T> void *space(int64_t count) {
+  thread_local std::vector<T> kept;
+  if ((int64_t)kept.size() < count + 16) kept.resize((size_t)count + 16);
+  return (void *)(((uintptr_t)kept.data() + 63) & ~(uintptr_t)63);
+}
+
 template <class T> int run(const Scan &s, bool back) {
   const Kernels *k = at_level(s.level);
   if (!k) return 1;
   const int64_t lanes = s.double_ ? k->lanes_double : k->lanes;
   const Cut c = cut(s, lanes);
   auto work = s.double_ ? (back ? k->backward_double : k->forward_double) : (back ? k->backward : k->forward);
-  const bool done = in_threads(s, s.batch * c.ranges * c.units, [&](int64_t unit) {
-    thread_local std::vector<T> space;
-    space.resize((size_t)room(s, lanes) + 16);
-    work(s, unit, (void *)(((uintptr_t)space.data() + 63) & ~(uintptr_t)63));
-  });
+  const int64_t size = s.batch * s.channels * s.length * s.states;
+  const bool done = in_threads(s.threads, size, s.batch * c.ranges * c.units,
+                               [&](int64_t unit) { work(s, unit, space<T>(room(s, lanes))); });
   if (!done) return 2;
   if (back) {
     add_up<T>(s.part_a, s.batch, s.channels * s.states, s.channels * s.states, s.da);
@@ -90,12 +95,28 @@ template <class T> int run(const Scan &s, bool back) {
   return 0;
 }
 
+template <class T> int run(const Conv &c, bool back) {
+  const Kernels *k = at_level(c.level);
+  if (!k) return 1;
+  const int64_t lanes = c.double_ ? k->lanes_double : k->lanes, size = c.batch * c.channels * c.length * c.taps;
+  auto work = c.double_ ? (back ? k->conv_backward_double : k->conv_forward_double)
+                        : (back ? k->conv_backward : k->conv_forward);
+  const bool done = in_threads(c.threads, size, c.batch * up(c.channels, lanes),
+                               [&](int64_t unit) { work(c, unit, space<T>(room(c, lanes))); });
+  if (!done) return 2;
+  const int64_t each = (c.taps + 1) * c.channels;
+  if (back) add_up<T>(c.part, c.batch, each, each, c.sums);
+  return 0;
+}
+
 }  // namespace
 
 extern "C" {
 
 // 0 done, 1 this machine lacks the instruction set, 2 out of memory.
 int memescope_scan(const Scan *s, int back) { return s->double_ ? run<double>(*s, back) : run<float>(*s, back); }
+
+int memescope_conv(const Conv *c, int back) { return c->double_ ? run<double>(*c, back) : run<float>(*c, back); }
 
 // Whether this machine has instruction set 0 (any), 1 (AVX2), 2 (AVX-512).
 int memescope_has(int64_t level) { return at_level(level) != nullptr; }

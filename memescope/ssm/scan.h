@@ -1,5 +1,5 @@
-// What the driver (scan.cpp) and the kernels (kernel.cpp, once for each instruction set) share; native.py mirrors
-// `Tensor3` and `Scan` field by field.
+// What the driver (scan.cpp) and the kernels (kernel.cpp, once for each instruction set) share; native.py and
+// conv_native.py mirror `Tensor3`, `Scan` and `Conv` field by field.
 #pragma once
 #include <stdint.h>
 
@@ -25,6 +25,16 @@ struct Scan {
   const void *dlast;                     // gradient of `last`, or nullptr
   void *da, *db, *dc, *dskip, *dbias, *dfirst;  // gradients in the layout of what they belong to
   void *part_a, *part_b, *part_c, *part_skip, *part_bias;  // sums of each unit of work, added up in fixed order
+};
+
+// One short causal convolution, conv_native.py's `_Conv`; pointers as in `Scan`.
+struct Conv {
+  int64_t batch, channels, length, taps;
+  int64_t double_, silu, threads, level;
+  Tensor3 x, y, dy, dx;
+  const void *weight, *bias;  // (channels, taps), (channels) or nullptr
+  const uint8_t *mask;        // (batch, length), 0 where there is no token, or nullptr
+  void *part, *sums;          // gradients of the taps, then of the bias: (batch, taps + 1, channels), (taps + 1, channels)
 };
 
 constexpr int64_t TILE = 32;            // steps worked on at a time
@@ -65,6 +75,10 @@ struct Kernels {
   void (*backward)(const Scan &, int64_t unit, void *room);
   void (*forward_double)(const Scan &, int64_t unit, void *room);
   void (*backward_double)(const Scan &, int64_t unit, void *room);
+  void (*conv_forward)(const Conv &, int64_t unit, void *room);
+  void (*conv_backward)(const Conv &, int64_t unit, void *room);
+  void (*conv_forward_double)(const Conv &, int64_t unit, void *room);
+  void (*conv_backward_double)(const Conv &, int64_t unit, void *room);
   void (*exponential)(const float *x, float *y, int64_t count);
 };
 
@@ -76,3 +90,5 @@ inline int64_t room(const Scan &s, int64_t lanes) {
                   + 2 * TILE * s.states                    // gradients of B and C over the tile
                   + 4 * blocks + s.states * 4 + 64);
 }
+
+inline int64_t room(const Conv &c, int64_t lanes) { return lanes * (4 * TILE + 6 * (c.taps + 1)); }

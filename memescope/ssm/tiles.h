@@ -67,6 +67,13 @@ struct Place {
   const uint8_t *mask;
 };
 
+INLINE bool nothing(const Place &at) {
+  if (!at.mask) return false;
+  for (int64_t t = 0; t < at.steps; ++t)
+    if (at.mask[t]) return false;
+  return true;
+}
+
 template <class T, class S> void stage_as(const Tensor3 &x, const Place &at, T *to) {
   constexpr int64_t W = Lanes<T>::W;
   const S *from = (const S *)x.data + at.row * x.batch + at.channel * x.channel + at.start * x.time;
