@@ -51,6 +51,7 @@ def table(model: Any, some: list[Meme], task: str = "harmful") -> np.ndarray:
 
 
 BERT: dict[str, Any] = {"kind": "bert", "width": 64, "layers": 1}
+LLAMA: dict[str, Any] = {"kind": "llama", "width": 64, "layers": 1}
 SHAPES: dict[str, dict[str, Any]] = {
     "TextMamba": {"text": {}},
     "last": {"text": {"pool": "last"}},
@@ -59,6 +60,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "shared": {"text": {"direction": "shared", "merge": "mean"}},
     "block": {"text": {"direction": "block"}},
     "bert": {"text": BERT},
+    "llama": {"text": LLAMA},
     "ImageMamba": {"image": {}},
     "resnet": {"image": {"kind": "resnet"}},
     "vit": {"image": {"kind": "vit", "width": 64, "depths": (2,)}},
@@ -164,7 +166,10 @@ def test_wrong_settings_are_named() -> None:
         ({}, "a text part, an image part"),
         ({"text": {}, "fusion": "token"}, "needs a text and an image part"),
         ({"text": {"direction": "sideways"}}, "text.direction 'sideways': expected one of forward"),
-        ({"text": {"kind": "bert", "width": 64, "direction": "both"}}, "attention sees both ways"),
+        (
+            {"text": {"kind": "bert", "width": 64, "direction": "both"}},
+            "directions are Mamba's; leave it at 'forward' for bert",
+        ),
         ({"text": {"pretrained": "no-such"}}, "pretrain-no-such.yaml"),
         ({"text": {}, "freeze": {"text": 9}}, "freeze.text: 9 of 2 layers"),
         ({"text": {}, "lora": {"rank": 1}}, "lora: unknown rank"),
@@ -233,7 +238,7 @@ def test_freezing_by_depth_leaves_the_later_layers() -> None:
     assert any(n.startswith("picture.backbone.layers.2.") for n in trained)
 
 
-@pytest.mark.parametrize("name", ["TextMamba", "bert", "ImageMamba", "vit"])
+@pytest.mark.parametrize("name", ["TextMamba", "bert", "llama", "ImageMamba", "vit"])
 def test_adapters_at_their_defaults_find_their_layers(name: str) -> None:
     model = made(**SHAPES[name], lora={})
     trained = {n.rpartition(".")[2] for n, p in model.named_parameters() if p.requires_grad and "backbone" in n}
@@ -273,13 +278,15 @@ def test_gradcam_is_the_weighted_map_where_it_is_positive() -> None:
     assert gradcam(one).tolist() == [[0.0, 6.0]]
 
 
-@pytest.mark.parametrize("name", ["TextMamba", "cls", "block", "ImageMamba", "ConcatMamba", "token", "prefix", "bert"])
+@pytest.mark.parametrize(
+    "name", ["TextMamba", "cls", "block", "ImageMamba", "ConcatMamba", "token", "prefix", "bert", "llama"]
+)
 def test_evidence_and_heat_of_every_arrangement(name: str) -> None:
     model, meme = made(**SHAPES[name]), memes(1)[0]
     evidence = model.explain(meme, ["harmful"])["harmful"]
     assert evidence.says
     assert bool(evidence.spans) == (model.config.text is not None)
-    if name == "bert":
+    if name in ("bert", "llama"):
         with pytest.raises(UsageError, match="no selective scan"):
             memescope.models.heat(model, meme, "harmful", "hidden-attention")
         return
@@ -484,7 +491,9 @@ def test_averages_are_the_means_they_say_and_survive_a_checkpoint(tmp_path: Path
         assert layer.weight.item() == 3.0
 
 
-@pytest.mark.parametrize(("kind", "objective"), [("mamba", "next"), ("bert", "masked"), ("vmamba", "distil")])
+@pytest.mark.parametrize(
+    ("kind", "objective"), [("mamba", "next"), ("llama", "next"), ("bert", "masked"), ("vmamba", "distil")]
+)
 def test_pretraining_leaves_weights_that_other_recipes_take_by_name(tmp_path: Path, kind: str, objective: str) -> None:
     root = canonical(tmp_path)
     text = {"kind": kind, "width": 64, "layers": 1, "max_tokens": 16}

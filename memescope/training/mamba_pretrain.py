@@ -1,8 +1,9 @@
 """Pretraining at small scale for the family `mamba` and its peers, so that fine-tuning means something offline.
 
-Text: the next token (Mamba, GPT) or masked tokens (BERT, Devlin et al. 2019: 15 %, of which 80 % masked, 10 % replaced,
-10 % left), on the training texts of every data set at hand. Pictures: the features of a packaged encoder at each place
-are told by a linear layer from the student's last map (distillation; Romero et al. 2015), on the training pictures.
+Text: the next token (Mamba, Llama) or masked tokens (BERT, Devlin et al. 2019: 15 %, of which 80 % masked, 10 %
+replaced, 10 % left), on the training texts of every data set at hand. Pictures: the features of a packaged encoder
+at each place are told by a linear layer from the student's last map (distillation; Romero et al. 2015), on the training
+pictures.
 
 Weights go to the user's cache under the recipe's `keep`, where `pretrained: NAME` of other recipes finds them. Those of
 a trial (`data.limit`, `train.max_steps`) stay in the run folder, as `weights`.
@@ -48,7 +49,8 @@ class PretrainPart(Part):
             raise ValueError(f"objective {self.objective!r}: expected the part {wanted!r} and no other")
         if self.text is not None and (self.objective == "masked") != (self.text.kind == "bert"):
             raise ValueError(
-                f"objective {self.objective!r} with text.kind {self.text.kind!r}: mamba learns next, bert masked"
+                f"objective {self.objective!r} with text.kind {self.text.kind!r}: "
+                "mamba and llama learn next, bert masked"
             )
         if self.text is not None and self.text.direction != "forward":
             raise ValueError(f"text.direction {self.text.direction!r}: a backbone is pretrained 'forward'")

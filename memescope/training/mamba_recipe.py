@@ -16,7 +16,7 @@ class TextPart(Part):
     `layers`, `states` and `tokenizer` are those of a model that starts at random. See `models.mamba.config`.
     """
 
-    kind: Literal["mamba", "bert"] = "mamba"
+    kind: Literal["mamba", "bert", "llama"] = "mamba"
     pretrained: str | None = None
     tokenizer: str | None = None
     width: int = Field(default=256, ge=16)
@@ -31,8 +31,8 @@ class TextPart(Part):
 
     @model_validator(mode="after")
     def _has_what_is_set(self) -> Self:
-        if self.kind == "bert":
-            refuse(self, ("states", "delta_dropout"), "kind 'bert', which has no scan")
+        if self.kind != "mamba":
+            refuse(self, ("states", "delta_dropout"), f"kind {self.kind!r}, which has no scan")
         if self.direction in ("forward", "block"):
             refuse(self, ("merge",), f"direction {self.direction!r}, which gives one vector")
         if self.pretrained is not None:

@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig
 
 from memescope.errors import UsageError
 
-TEXT_KINDS = ("mamba", "bert")
+TEXT_KINDS = ("mamba", "bert", "llama")
 IMAGE_KINDS = ("vmamba", "resnet", "vit", "frozen")
 DIRECTIONS = ("forward", "both", "shared", "block")
 POOLS = ("mean", "last", "cls")
@@ -28,10 +28,10 @@ IMAGE: dict[str, Any] = {
 class MambaMemesConfig(PreTrainedConfig):
     """Written into `config.json` of a run folder.
 
-    text      None, or a dict with the keys of `TEXT`: kind (mamba; bert, the peer), the weights' name and version, the
-              backbone's own configuration, direction (forward; both: two backbones; shared: one, run both ways; block:
-              both ways inside each block), merge of the two directions, pool (mean, last, cls at the end), max_tokens,
-              delta_dropout, prompt (put before the text)
+    text      None, or a dict with the keys of `TEXT`: kind (mamba; bert, llama: the peers), the weights' name and
+              version, the backbone's own configuration, direction (forward; both: two backbones; shared: one, run both
+              ways; block: both ways inside each block), merge of the two directions, pool (mean, last, cls at the
+              end), max_tokens, delta_dropout, prompt (put before the text)
     image     None, or a dict with the keys of `IMAGE`: kind (vmamba; resnet and vit, the peers; frozen: encoders by
               `names`, side by side), its configuration, side in pixels, whether the caption is painted over first
     fusion    concat: pooled vectors side by side (ConcatMamba); token: the picture's vector joined to every text token;
@@ -76,8 +76,8 @@ class MambaMemesConfig(PreTrainedConfig):
         if self.text is not None:
             for key, allowed in (("kind", TEXT_KINDS), ("direction", DIRECTIONS), ("pool", POOLS), ("merge", MERGES)):
                 _one_of(f"text.{key}", self.text[key], allowed)
-            if self.text["kind"] == "bert" and self.text["direction"] != "forward":
-                raise UsageError("text.direction: attention sees both ways already; leave it at 'forward' for bert")
+            if (kind := self.text["kind"]) != "mamba" and self.text["direction"] != "forward":
+                raise UsageError(f"text.direction: directions are Mamba's; leave it at 'forward' for {kind}")
         if self.image is not None:
             _one_of("image.kind", self.image["kind"], IMAGE_KINDS)
         super().__post_init__(**kwargs)

@@ -116,8 +116,10 @@ def _text(given: dict[str, Any] | None) -> tuple[Any, Any, dict[str, Any] | None
     with readable("text backbone", name):
         with Quiet():  # the language model's head is told as unexpected
             options = {"add_pooling_layer": False} if kind == "bert" else {}
-            loader = transformers.MambaModel if kind == "mamba" else transformers.BertModel
-            backbone = loader.from_pretrained(place, use_safetensors=True, dtype="float32", **options)
+            loaders = {"mamba": "MambaModel", "bert": "BertModel", "llama": "LlamaModel"}
+            backbone = getattr(transformers, loaders[kind]).from_pretrained(
+                place, use_safetensors=True, dtype="float32", **options
+            )
         tokenizer = load_tokenizer(tokenizer_name or place)
     config = backbone.config.to_diff_dict() | {"model_type": found}
     about |= {"name": name, "version": content_version(place, backbone.config), "config": config}

@@ -42,6 +42,7 @@ ADAPTED = {
     "mamba": lora.TEXT_TARGETS,
     "vmamba": lora.IMAGE_TARGETS,
     "bert": ("query", "value"),
+    "llama": ("q_proj", "v_proj"),
     "vit": ("q_proj", "v_proj"),
 }
 """Layers that get adapters where a recipe names none: the source's, and LoRA's own choice for attention."""
@@ -274,6 +275,8 @@ def layers(backbone: Any, kind: str) -> list[nn.Module]:
     """The parts of a backbone from its input on: what embeds, then its layers (stages of a VMamba or ResNet)."""
     if kind == "mamba":
         return [backbone.embeddings, *backbone.layers]
+    if kind == "llama":
+        return [backbone.embed_tokens, *backbone.layers]
     if kind == "vmamba":
         return [backbone.patch_embed, *backbone.layers]
     if kind == "resnet":

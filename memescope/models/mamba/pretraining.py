@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.utils import ModelOutput
 
-from memescope.models.mamba.mixer import run_mamba
 from memescope.models.mamba.picture import PictureTower
+from memescope.models.mamba.text import read
 from memescope.objectives.generation import token_cross_entropy
 
 HIDDEN_SHARE = 0.15
@@ -34,7 +34,7 @@ class NextToken(nn.Module):
         """`loss` of ids (b, t) with their mask."""
         words = self.backbone.get_input_embeddings().weight
         there = attention_mask.bool()
-        states = run_mamba(self.backbone, F.embedding(input_ids, words), there)[:, :-1]
+        states = read(self.backbone, F.embedding(input_ids, words), there)[:, :-1]
         learned = there[:, 1:]
         return ModelOutput(loss=token_cross_entropy(states[learned] @ words.T, input_ids[:, 1:][learned]))
 

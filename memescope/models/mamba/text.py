@@ -27,7 +27,7 @@ from memescope.models.mamba.mixer import read_both_ways, reverse, run_mamba
 
 
 class TextTower(nn.Module):
-    """One or two backbones and the pooling; `backbone` is transformers' `MambaModel` or `BertModel`."""
+    """One or two backbones and the pooling; `backbone` is transformers' `MambaModel`, `BertModel` or `LlamaModel`."""
 
     def __init__(self, about: dict[str, Any], backbone: Any = None, joined: int = 0, prefix: int = 0) -> None:
         """`about`: `config.TEXT`. `joined`: width of the picture's vector joined to every token. `prefix`: width of
@@ -110,11 +110,7 @@ class TextTower(nn.Module):
         return self._states(backbone, embeds, mask, "back" if backward else "text"), mask
 
     def _states(self, backbone: Any, embeds: Tensor, mask: Tensor, place: str) -> Tensor:
-        if self.about["kind"] == "mamba":
-            return run_mamba(backbone, embeds, mask, self.about["delta_dropout"], f"{place}.")
-        out = backbone(inputs_embeds=embeds, attention_mask=mask.long())
-        states: Tensor = out.last_hidden_state
-        return states
+        return read(backbone, embeds, mask, self.about["delta_dropout"], f"{place}.")
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """(b, d): the masked mean, or the state of the last true place."""
@@ -123,6 +119,14 @@ class TextTower(nn.Module):
             return (states * kept).sum(1) / kept.sum(1).clamp(min=1)
         last = (mask.sum(1) - 1).clamp(min=0)
         return states[torch.arange(len(states), device=states.device), last]
+
+
+def read(backbone: Any, embeds: Tensor, mask: Tensor, delta_dropout: float = 0.0, place: str = "") -> Tensor:
+    """Final states (b, t, d) of any text backbone for embeddings (b, t, d) and a mask (b, t) bool, padded right."""
+    if backbone.config.model_type == "mamba":
+        return run_mamba(backbone, embeds, mask, delta_dropout, place)
+    states: Tensor = backbone(inputs_embeds=embeds, attention_mask=mask.long()).last_hidden_state
+    return states
 
 
 def blank(about: dict[str, Any]) -> Any:
@@ -134,7 +138,8 @@ def blank(about: dict[str, Any]) -> Any:
 
 
 def text_config(kind: str, width: int, layers: int, states: int, vocabulary: int, places: int = 512) -> dict[str, Any]:
-    """The configuration of a small backbone. `bert` has `layers` attention blocks of 4 d feed-forward width.
+    """The configuration of a small backbone. `bert` and `llama` have `layers` attention blocks: `bert` sees both ways,
+    `llama` what came before, as Mamba does ("Transformer++" in Gu and Dao 2023).
 
     A Mamba block has about half the parameters of an attention block of its width (6 d^2 to 12 d^2), so the peer of a
     Mamba with 2 n layers has n.
@@ -146,6 +151,12 @@ def text_config(kind: str, width: int, layers: int, states: int, vocabulary: int
         }  # fmt: skip
     if width % 64:
         raise UsageError(f"text.width {width}: attention heads are 64 wide; expected a multiple of 64")
+    if kind == "llama":
+        return {
+            "model_type": "llama", "vocab_size": vocabulary, "hidden_size": width, "num_hidden_layers": layers,
+            "num_attention_heads": width // 64, "intermediate_size": 16 * round(width / 6), "use_cache": False,
+            "tie_word_embeddings": True,
+        }  # fmt: skip
     return {
         "model_type": "bert", "vocab_size": vocabulary, "hidden_size": width, "num_hidden_layers": layers,
         "num_attention_heads": width // 64, "intermediate_size": 4 * width, "max_position_embeddings": places,
