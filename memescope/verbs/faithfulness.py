@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from memescope.errors import UsageError
-from memescope.explanation.faithfulness import GRID, Curves, cell_versions, curves, resampled, word_versions
+from memescope.explanation.faithfulness import GRID, Curves, Score, cell_versions, curves, resampled, word_versions
 from memescope.explanation.heat import Heat, painted
 from memescope.meme import Meme
 from memescope.models import HEATS, Model, heat
@@ -66,7 +66,7 @@ def report(model: Model, data: Path, asked: Sequence[str], count: int, out: Path
 
 def measured(model: Model, meme: Meme, task: str, seed: int) -> Iterator[tuple[str, Curves]]:
     """The curves of each method the model has, over the words and over the cells of the picture; none for a task that
-    the meme gets no answer to."""
+    the meme gets no answer to, and none over parts that the answer does not depend on even all together."""
     answer = model.answer([meme])[0].answers.get(task)
     if answer is None:
         return
@@ -77,16 +77,17 @@ def measured(model: Model, meme: Meme, task: str, seed: int) -> Iterator[tuple[s
 
     def of_heat(method: str, view: Heat) -> Iterator[tuple[str, Curves]]:
         shown = replace(meme, text=view.text or meme.text, image=view.picture or meme.image)
+        parts: list[tuple[str, Score, Sequence[float] | np.ndarray]] = []
         if len(view.words) > 1:
             weights = [span.weight for span in view.words]
-            yield (
-                f"{method}, words",
-                curves(lambda m: probability(word_versions(shown, view.words, m)), weights, seed=seed),
-            )
+            parts.append(("words", lambda m: probability(word_versions(shown, view.words, m)), weights))
         if view.places is not None:
             cells = resampled(view.places, GRID)
-            name = f"{method}, {GRID} x {GRID} cells"
-            yield name, curves(lambda m: probability(cell_versions(shown, m)), cells, seed=seed)
+            parts.append((f"{GRID} x {GRID} cells", lambda m: probability(cell_versions(shown, m)), cells))
+        for name, score, its in parts:
+            whole, nothing = score(np.array([[True] * len(its), [False] * len(its)]))
+            if whole != nothing:
+                yield f"{method}, {name}", curves(score, its, seed=seed)
 
     evidence = model.explain(meme, [task])[task]
     places = None if meme.image is None else painted(evidence.regions)
