@@ -418,19 +418,25 @@ def test_a_check_counts_a_meme_for_the_tasks_it_is_answered(
     fake.tasks = (*FakeModel.tasks, "aspect_sentiment")
     line = {"id": "1", "image": meme.name, "text": "mask on", "labels": {"harmful": "harmful"}}
     (tmp_path / "test.jsonl").write_text(json.dumps(line) + "\n")
+    from PIL import Image
+
+    from memescope.perception.pictures import open_picture
+
+    Image.effect_noise((64, 48), 80).convert("RGB").save(meme)
     answer = fake.answer
 
-    def read(memes: Sequence[Meme]) -> list[Reading]:
+    def looking(memes: Sequence[Meme]) -> list[Reading]:
         found = answer(memes)
         for reading, one in zip(found, memes, strict=True):
-            reading.answers["harmful"] = Answer("harmful", {"harmful": 0.1 + len(one.text) / 20, "not-harmful": 0.1})
+            busy = float(open_picture(one.image).pixels.std()) / 256
+            reading.answers["harmful"] = Answer("harmful", {"harmful": busy, "not-harmful": 1 - busy})
         return found
 
-    fake.answer = read  # type: ignore[method-assign]
+    fake.answer = looking  # type: ignore[method-assign]
     asked = ["explain", str(tmp_path), "--check", "1", "--json"]
     assert run(asked) == 0
-    # techniques are answered whatever is there, and nothing depends on the picture: there is nothing to point at
-    assert list(json.loads(capsys.readouterr().out)["methods"]) == ["harmful, occlusion, words"]
+    # techniques are answered whatever is there: there is nothing to point at
+    assert list(json.loads(capsys.readouterr().out)["methods"]) == ["harmful, occlusion, 7 x 7 cells"]
     assert run([*asked, "--task", "harmful", "--task", "aspect_sentiment"]) == 2
     assert "aspect_sentiment: no meme of 1 is answered and has parts to take out" in capsys.readouterr().err
 
