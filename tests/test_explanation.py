@@ -426,11 +426,11 @@ def test_a_check_counts_a_meme_for_the_tasks_it_is_answered(
     answer = fake.answer
 
     def looking(memes: Sequence[Meme]) -> list[Reading]:
-        found = answer(memes)
-        for reading, one in zip(found, memes, strict=True):
-            busy = float(open_picture(one.image).pixels.std()) / 256
-            reading.answers["harmful"] = Answer("harmful", {"harmful": busy, "not-harmful": 1 - busy})
-        return found
+        busy = [float(open_picture(one.image).pixels.std()) / 256 for one in memes]
+        return [
+            Reading(reading.answers | {"harmful": Answer("harmful", {"harmful": p, "not-harmful": 1 - p})})
+            for reading, p in zip(answer(memes), busy, strict=True)
+        ]
 
     fake.answer = looking  # type: ignore[method-assign]
     asked = ["explain", str(tmp_path), "--check", "1", "--json"]
