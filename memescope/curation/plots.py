@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memescope.curation.cooccurrence import Together
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+STROKES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 _MOST_BARS, _MOST_TASKS = 50, 40
 _INK = "#222222"
 
@@ -68,9 +69,11 @@ def panels(count: int, width: float, height: float, across: int = 4) -> tuple[Fi
     return figure, axes[:count]
 
 
-def cycle(count: int) -> list[str]:
-    """Colours for so many lines; they begin again when there are more than eight."""
-    return [COLOURS[number % len(COLOURS)] for number in range(count)]
+def cycle(count: int) -> list[tuple[str, str, str]]:
+    """Colour, dashes and marker of so many lines: when the eight colours begin again, the other two change."""
+    return [
+        (COLOURS[number % len(COLOURS)], *STROKES[number // len(COLOURS) % len(STROKES)]) for number in range(count)
+    ]
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -100,7 +100,7 @@ def draw(found: list[Curve], path: Path, title: str) -> Path | None:
     figure, axes = plots.panels(len(panels), 3.2, 2.6)
     rows = list(dict.fromkeys(curve.row for curve in found))
     for axis, (stage, name) in zip(axes, panels, strict=True):
-        for row, colour in zip(rows, plots.cycle(len(rows)), strict=True):
+        for row, (colour, dashes, marker) in zip(rows, plots.cycle(len(rows)), strict=True):
             lines = [
                 {point["epoch"]: point[name] for point in curve.points if name in point}
                 for curve in found
@@ -108,11 +108,11 @@ def draw(found: list[Curve], path: Path, title: str) -> Path | None:
             ]
             lines = [line for line in lines if line]
             for line in lines if len(lines) > 1 else []:
-                axis.plot(list(line), list(line.values()), color=colour, linewidth=0.6, alpha=0.5)
+                axis.plot(list(line), list(line.values()), dashes, color=colour, linewidth=0.6, alpha=0.5)
             epochs = sorted({epoch for line in lines for epoch in line})
             mean = [float(np.mean([line[epoch] for line in lines if epoch in line])) for epoch in epochs]
             if epochs:
-                axis.plot(epochs, mean, color=colour, linewidth=1.8, marker="o", markersize=3, label=row)
+                axis.plot(epochs, mean, dashes, color=colour, linewidth=1.8, marker=marker, markersize=3, label=row)
         axis.set_title(f"{stage}: {FIGURES[name]}", fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
