@@ -382,6 +382,24 @@ def test_a_recipe_leaves_a_run_that_loads_with_each_remedy(tmp_path: Path, stage
     assert ("averaged weights" in card) == bool({"average", "patience"} & set(stage))
 
 
+@pytest.mark.parametrize("kind", ["llama", "bert", "vit", "resnet"])
+def test_every_peer_is_trained_to_a_run_that_loads(tmp_path: Path, kind: str) -> None:
+    """From pretrained weights: transformers would save a ViT by the names of older checkpoints."""
+    content = recipe(canonical(tmp_path), tmp_path / "run")
+    content["data"]["sets"] = ["own"]
+    side = "text" if kind in ("llama", "bert") else "image"
+    start = made(**SHAPES[kind])
+    tower = start.text if side == "text" else start.picture
+    assert tower is not None
+    tower.backbone.save_pretrained(tmp_path / "weights")
+    start.processor.save_pretrained(tmp_path / "weights")
+    part = {"kind": kind, "pretrained": str(tmp_path / "weights")} | ({"size": 64} if side == "image" else {})
+    content["model"] = {"family": "mamba", side: part}
+    run = train(content)
+    answer = memescope.models.load(run.folder).answer(memes(2))[0].answers["harmful"]
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+
+
 def test_a_card_names_every_rate_that_is_not_the_recipe_s() -> None:
     from memescope.training.mamba_card import leaves
     from memescope.training.mamba_recipe import MambaRecipe

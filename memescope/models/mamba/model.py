@@ -260,8 +260,8 @@ class MambaMemes(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | PathLike[Any], *args: Any, **kwargs: Any) -> None:
         """Weights as safetensors, configuration, tokenizer."""
-        with Quiet():
-            super().save_pretrained(save_directory, *args, **kwargs)
+        with Quiet():  # names as they are here: not those of the checkpoints that backbones once came from
+            super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
         self.processor.save_pretrained(Path(save_directory))
 
 
