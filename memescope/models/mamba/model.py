@@ -260,8 +260,9 @@ class MambaMemes(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | PathLike[Any], *args: Any, **kwargs: Any) -> None:
         """Weights as safetensors, configuration, tokenizer."""
-        with Quiet():  # names as they are here: not those of the checkpoints that backbones once came from
-            super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
+        # names as they are here: not those of the checkpoints that backbones once came from
+        with Quiet():
+            super().save_pretrained(save_directory, *args, **kwargs | {"save_original_format": False})
         self.processor.save_pretrained(Path(save_directory))
 
 

@@ -296,8 +296,9 @@ class MrHarm(PreTrainedModel, ABC):
 
     def save_pretrained(self, save_directory: str | PathLike[Any], *args: Any, **kwargs: Any) -> None:
         """Weights as safetensors, configuration, tokenizer; the frozen picture encoder only where it was a folder."""
-        with Quiet():  # names as they are here: not those of the checkpoints that backbones once came from
-            super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
+        # names as they are here: not those of the checkpoints that backbones once came from
+        with Quiet():
+            super().save_pretrained(save_directory, *args, **kwargs | {"save_original_format": False})
         self.processor.save_pretrained(Path(save_directory))
         copied = Path(save_directory) / REASONS
         if self.reasons is not None and self.reasons.resolve() != copied.resolve():
