@@ -97,6 +97,15 @@ def run(root: Path, vlm: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield train(_recipe(root, vlm, out, model={"derive": ["harmful"]}))
 
 
+@pytest.mark.parametrize(("coarse", "says"), [("sarcasm", "has no graded form among"), ("hateful", "is asked itself")])
+def test_what_cannot_be_added_up_is_refused_before_training(
+    root: Path, vlm: str, tmp_path: Path, coarse: str, says: str
+) -> None:
+    with pytest.raises(UsageError, match=f"derive: '{coarse}' {says}"):
+        train(_recipe(root, vlm, tmp_path / "run", model={"derive": [coarse]}))
+    assert not (tmp_path / "run").exists()
+
+
 def test_summing_is_chosen_by_what_memes_are_labelled_for(
     root: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
+from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
-from memescope.models.memelens.prompting import Layout, Manner, Order
+from memescope.models.memelens.prompting import Layout, Manner, Order, graded_forms
 from memescope.models.memelens.wording import Setting, load_wording
 from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture
 from memescope.training.run import Progress
@@ -55,6 +56,14 @@ class MemeLensRecipe(VlmRecipe):
 
     model: MemeLensPart
     data: MemeLensData
+
+    @model_validator(mode="after")
+    def _coarse_tasks_have_a_graded_form(self) -> Self:
+        try:
+            graded_forms(self.model.derive, self.data.tasks)
+        except UsageError as error:
+            raise ValueError(f"model.{error}") from None
+        return self
 
     @model_validator(mode="after")
     def _heads_learn_labels(self) -> Self:

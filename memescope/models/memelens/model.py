@@ -28,7 +28,16 @@ from memescope.backbones.vlm import Sight
 from memescope.datasets.conversations import plain
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme
-from memescope.models.memelens.prompting import EXPLANATION, LABEL, Manner, can_ask, manner_of, read_reply, template
+from memescope.models.memelens.prompting import (
+    EXPLANATION,
+    LABEL,
+    Manner,
+    can_ask,
+    graded_forms,
+    manner_of,
+    read_reply,
+    template,
+)
 from memescope.models.memelens.wording import NO, YES, draw
 from memescope.models.reasons import Explanation
 from memescope.models.vlm.model import VlmModel
@@ -66,14 +75,7 @@ class MemeLens(VlmModel):
     @property
     def derived(self) -> dict[str, str]:
         """Coarse task -> the graded task it is added up from."""
-        taxonomy = load_taxonomy()
-        found = {}
-        for coarse in (self.config.settings or {}).get("derive") or ():
-            graded = [task for task in self.config.tasks or () if taxonomy[task].coarse_task == coarse]
-            if not graded or coarse in (self.config.tasks or ()):
-                raise UsageError(f"derive: {coarse!r} has no graded form among {', '.join(self.config.tasks or ())}")
-            found[coarse] = graded[0]
-        return found
+        return graded_forms((self.config.settings or {}).get("derive") or (), self.config.tasks or ())
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ labels written in a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -85,6 +85,23 @@ class Template:
     user: str
     names: dict[str, str]
     lang: str
+
+
+def graded_forms(coarse: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
+    """Each coarse task -> the graded one among `tasks` that it is added up from. `UsageError` where there is none, or
+    the coarse task is asked itself."""
+    taxonomy = load_taxonomy()
+    found = {}
+    for name in coarse:
+        graded = [task for task in tasks if taxonomy[task].coarse_task == name]
+        if not graded or name in tasks:
+            raise UsageError(
+                f"derive: {name!r} is asked itself: leave it out of derive or of the tasks"
+                if name in tasks
+                else f"derive: {name!r} has no graded form among {', '.join(tasks)}: leave it out of derive"
+            )
+        found[name] = graded[0]
+    return found
 
 
 def can_ask(meme: Meme, task: str) -> bool:
