@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memescope.training.card_tables import figures_table, listed, stages_table
+from memescope.training.vlm import softened
 
 if TYPE_CHECKING:
     from typing import Any
@@ -27,6 +28,7 @@ def deviations(recipe: MemeLensRecipe) -> list[str]:
             f"Its language model has {layers or 'all of its'} layers and never saw a picture before: the projector is "
             "learnt here, on memes alone."
         )
+    found += softened(part)
     found.append("The picture encoder rests, so that its features can be kept; the paper has adapters in all layers.")
     if part.lora is None:
         found.append("The language model is trained in full; the paper trains adapters.")

@@ -47,20 +47,11 @@ class MulCotData(StagedData):
 
 
 class MulCotPart(VlmPart):
-    """A role's model (`training.vlm`). `label_weight`: what the label alone counts beside the chain, as published 1.
-    `soften` multiplies the final norm of a TinyVLM's language model before training: the first layers of a deep model
-    alone are very sure of wrong words, and steps are spent on unlearning that."""
+    """A role's model (`training.vlm`). `label_weight`: what the label alone counts beside the chain, as published 1."""
 
     family: Literal["mulcot"] = "mulcot"
     max_rationale: int = Field(default=448, ge=1)
     label_weight: float = Field(default=1.0, ge=0)
-    soften: float = Field(default=1.0, gt=0)
-
-    @model_validator(mode="after")
-    def _softens_its_own(self) -> Self:
-        if self.soften != 1 and self.vlm != "tinyvlm":
-            raise ValueError(f"soften is for a TinyVLM cut from a deeper model: {self.vlm} stays as it was trained")
-        return self
 
     @property
     def sees(self) -> dict[str, Any]:
@@ -209,8 +200,6 @@ class MulCotLearner(VlmLearner):
         from memescope.models.mulcot.model import MulCot, Taught
 
         super().__init__(recipe, MulCot, settings={"label_weight": recipe.model.label_weight})
-        if recipe.model.soften != 1:
-            self.made.vlm.text_model.norm.weight.data.mul_(recipe.model.soften)
         self.recipe = recipe
         self.roles: dict[str, Any] = {}
         self.version = f"{CODE_VERSION} {self.version}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memescope.training.card_tables import figures_table, listed, stages_table
+from memescope.training.vlm import softened
 
 if TYPE_CHECKING:
     from memescope.models.mulcot.model import MulCot
@@ -43,11 +44,7 @@ def leaves(recipe: MulCotRecipe, model: MulCot) -> list[str]:
         found.append(
             f"Of each part of a teacher's chain the first sentences are learnt, at most {recipe.data.sentences}."
         )
-    if recipe.model.soften != 1:
-        found.append(
-            f"The final norm of the language model, cut from a deeper one, began at {recipe.model.soften:g} of its "
-            "size: the first layers alone are sure of wrong words."
-        )
+    found += softened(recipe.model)
     if recipe.data.train_splits != ("train",):
         found.append(f"Learnt from the split {', '.join(recipe.data.train_splits)}, the one whose chains are at hand.")
     found.append("Calibration and thresholds come from the split that chose the checkpoint, not from folds.")

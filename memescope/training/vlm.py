@@ -50,7 +50,9 @@ class VlmPart(Part):
     what untrained weights are kept in. `picture`: min_pixels, max_pixels, do_image_splitting. `max_text` and
     `max_rationale` are tokens. `pack` puts what is learnt of a meme into one row where prompts begin alike. `keep`
     keeps the features of each picture in the user's cache (a large model's take megabytes each). `length`: see
-    `models.scoring`; `choose` tries both on the selection split and takes the better.
+    `models.scoring`; `choose` tries both on the selection split and takes the better. `soften` multiplies the final
+    norm of a TinyVLM's language model before training: the first layers of a deep model alone are very sure of wrong
+    words, and steps are spent on unlearning that.
     """
 
     family: str
@@ -65,11 +67,18 @@ class VlmPart(Part):
     pack: bool = True
     keep: bool = True
     length: str = Field(default="sum", pattern="^(sum|mean|choose)$")
+    soften: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _tiny_describes_a_tinyvlm(self) -> Self:
         if self.tiny is not None and self.vlm != "tinyvlm":
             raise ValueError(f"tiny describes a TinyVLM, and vlm is {self.vlm}: leave tiny out (model.tiny=null)")
+        return self
+
+    @model_validator(mode="after")
+    def _softens_its_own(self) -> Self:
+        if self.soften != 1 and self.vlm != "tinyvlm":
+            raise ValueError(f"soften is for a TinyVLM cut from a deeper model: {self.vlm} stays as it was trained")
         return self
 
 
@@ -113,6 +122,8 @@ class VlmLearner(ABC):
             precision="bfloat16" if recipe.train.precision == "bf16" else "float32",
             **settings,
         )
+        if part.soften != 1:
+            self.made.vlm.text_model.norm.weight.data.mul_(part.soften)
         if not torch.cuda.is_available():
             # on a CPU, at the length of memes, torch's fused attention is slower backward than the plain products
             self.made.vlm.text_model.set_attn_implementation("eager")
@@ -189,6 +200,16 @@ class VlmLearner(ABC):
     @abstractmethod
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""
+
+
+def softened(part: VlmPart) -> list[str]:
+    """The card's line on `soften`, where it is used."""
+    if part.soften == 1:
+        return []
+    return [
+        f"The final norm of the language model, cut from a deeper one, began at {part.soften:g} of its size: the first "
+        "layers alone are sure of wrong words."
+    ]
 
 
 def trained_part(made: VlmModel, through: Callable[..., Any] | None = None) -> nn.Module:
