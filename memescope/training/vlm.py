@@ -204,12 +204,11 @@ class VlmLearner(ABC):
 
 def softened(part: VlmPart) -> list[str]:
     """The card's line on `soften`, where it is used."""
-    if part.soften == 1:
-        return []
-    return [
+    line = (
         f"The final norm of the language model, cut from a deeper one, began at {part.soften:g} of its size: the first "
         "layers alone are sure of wrong words."
-    ]
+    )
+    return [] if part.soften == 1 else [line]
 
 
 def trained_part(made: VlmModel, through: Callable[..., Any] | None = None) -> nn.Module:
