@@ -353,9 +353,10 @@ def test_real_memes_are_read(real_data: Path, engine: OcrEngine, lang: str, most
 
 def test_a_picture_is_read_once_whoever_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from memescope.curation.identity import Identity
+    from memescope.datasets.transforms import picture_digest
     from memescope.evaluation.evaluate import read_texts
     from memescope.meme import Meme
-    from memescope.training.cache import file_digest, with_ocr_text
+    from memescope.training.cache import with_ocr_text
 
     class Engine:
         version = "scripted"
@@ -370,7 +371,9 @@ def test_a_picture_is_read_once_whoever_asks(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "a.jpg").write_bytes(drawn_meme())
     meme = Meme(tmp_path / "a.jpg", "its own text")
     [learnt] = with_ocr_text([meme], lambda *_: None)
-    [(measured, _)] = read_texts([(meme, Identity((), file_digest(meme.image)))], lambda *_: None)
+    [given] = with_ocr_text([Meme(drawn_meme(), "its own text")], lambda *_: None)  # the same picture as bytes
+    assert given.text == learnt.text
+    [(measured, _)] = read_texts([(meme, Identity((), picture_digest(meme)))], lambda *_: None)
     assert learnt.text == measured.text == "half \ud83d of a sign"
-    assert list(kept_texts([(meme.image, file_digest(meme.image))])) == [measured.text]
+    assert list(kept_texts([(meme.image, picture_digest(meme))])) == [measured.text]
     assert engine.reads == 1

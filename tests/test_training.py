@@ -181,7 +181,7 @@ def test_near_memes_share_a_group_and_a_fold(tmp_path: Path) -> None:
     memes = [
         Meme(image=paths[0], text="a quite unusual sentence", source="s"),
         Meme(image=paths[1], text="A quite, unusual SENTENCE!", source="s"),
-        Meme(image=tmp_path / "again.jpg", text="something else entirely", source="s"),
+        Meme(image=(tmp_path / "again.jpg").read_bytes(), text="something else entirely", source="s"),  # bytes do, too
         Meme(image=paths[2], text="of its own kind, this", source="s"),
         Meme(image=paths[3], text="template one version", source="s", meta={"template": "t"}),
         Meme(image=paths[4], text="template another version", source="s", meta={"template": "t"}),

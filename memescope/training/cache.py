@@ -7,16 +7,15 @@ Shape letters: n rows, d width of a feature.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memescope.backbones import load_text_encoder, load_vision_encoder
 from memescope.cache import Cache, content_key
+from memescope.datasets.transforms import picture_digest
 from memescope.meme import Meme
 from memescope.models.starter import ngrams
 from memescope.models.starter.features import TEXT_ENCODER, VISION_ENCODER, Features, readable
@@ -46,7 +45,7 @@ def encode_memes(memes: Sequence[Meme], bits: int, progress: Progress) -> Featur
     )
     picture[seen] = _through(
         cache,
-        [content_key(vision_encoder.name, vision_encoder.version, file_digest(memes[i].image)) for i in seen],
+        [content_key(vision_encoder.name, vision_encoder.version, picture_digest(memes[i])) for i in seen],
         lambda some: vision_encoder.pooled([open_picture(memes[seen[i]].image) for i in some]),
         vision_encoder.dim,
         lambda done, total: progress("encode pictures", done, total),
@@ -60,15 +59,10 @@ def with_ocr_text(memes: Sequence[Meme], progress: Progress) -> list[Meme]:
     from memescope.perception.ocr import kept_texts
 
     found = []
-    for meme, text in zip(memes, kept_texts((meme.image, file_digest(meme.image)) for meme in memes), strict=True):
+    for meme, text in zip(memes, kept_texts((meme.image, picture_digest(meme)) for meme in memes), strict=True):
         found.append(replace(meme, text=text))
         progress("read text", len(found), len(memes))
     return found
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256, in hex, of a file's bytes."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _through(

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memescope.cache import Cache, content_key
+from memescope.datasets.transforms import picture_digest
 from memescope.meme import Meme
-from memescope.training.cache import file_digest
 
 PDQ_DISTANCE = 31
 """Bits of 256 by which PDQ calls two pictures the same (the threshold its authors advise)."""
@@ -70,7 +70,7 @@ def _near_pictures(memes: Sequence[Meme]) -> list[tuple[int, int]]:
     cache = Cache("pdq")
     # a picture that was never obtained is a path to nothing (data prepare tells): such memes are grouped by their text
     rows = [i for i, meme in enumerate(memes) if meme.image is not None and not _absent(meme.image)]
-    keys = [content_key("pdq", file_digest(memes[i].image)) for i in rows]
+    keys = [content_key("pdq", picture_digest(memes[i])) for i in rows]
     known = cache.get(keys)
     pairs = list(zip(rows, keys, strict=True))
     for start in range(0, len(rows), BATCH):
