@@ -70,6 +70,8 @@ def test_replies_are_written_and_read() -> None:
     for order in ("classify-first", "explain-first"):
         assert read_reply(reply("hasserfüllt", "Because.\nTwo.", order), names) == ("hateful", "Because.\nTwo.")
     assert read_reply("Label: 'Hasserfüllt'.", names) == ("hateful", "")
+    assert read_reply("Label: hateful", names) == ("hateful", "")  # asked in German, answered in English
+    assert read_reply("Label: ja", {"ja": "nein", "nein": "ja"}) == ("nein", "")  # what it was asked in comes first
     assert read_reply("nicht hasserfüllt", names) == ("not-hateful", "")
     for nothing in ("Label:", "", "Label: hasserfüllt or nicht hasserfüllt", "I cannot say", "Label: maybe"):
         assert read_reply(nothing, names)[0] is None
