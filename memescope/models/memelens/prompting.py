@@ -159,8 +159,8 @@ def reply(called: str, explanation: str | None, order: Order) -> str:
 def read_reply(text: str, called: dict[str, str]) -> tuple[str | None, str]:
     """(label, explanation) of a free reply; the label is None unless the reply names exactly one of those there are.
 
-    Case, quotation marks and a final full stop do not matter; a reply that is a label's name alone is taken, too, and so
-    is the taxonomy's own name of a label that was asked for in another language.
+    Case, quotation marks and a final full stop do not matter. A reply that is a label's name alone is taken, too, and
+    so is the taxonomy's own name of a label that was asked for in another language.
     """
     label, explanation = None, ""
     before, found, after = text.partition(LABEL)
