@@ -45,7 +45,7 @@ def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
         "matmul_gflops": {name: round(matmul_peak(name) / 1e9, 1) for name in ("float32", "bfloat16")},
         "learning": learning(learner, rounds, memes=60 if quick else 240, batches=1 if quick else 4),
         "answering": answering(reader, rounds, memes=8 if quick else 16, tasks=4 if quick else 8),
-        "depths": depths((3, 2) if quick else (30, 12, 6), rounds),
+        "depths": depths((3, 2) if quick else (30, 12, 8, 6, 4), rounds),
     }
 
 
