@@ -78,7 +78,7 @@ class VlmPart(Part):
     @model_validator(mode="after")
     def _softens_its_own(self) -> Self:
         if self.soften != 1 and self.vlm != "tinyvlm":
-            raise ValueError(f"soften is for a TinyVLM cut from a deeper model: {self.vlm} stays as it was trained")
+            raise ValueError(f"soften is for a TinyVLM, and vlm is {self.vlm}: leave soften out (model.soften=1)")
         return self
 
 
