@@ -397,7 +397,7 @@ def test_wrong_recipes_are_named(prepared: Path, languages: tuple[str, str], tmp
         load_recipe(recipe_of(prepared, languages, tmp_path, assistant=None))
     with pytest.raises(UsageError, match=r"needs model\.pack=false"):
         load_recipe(recipe_of(prepared, languages, tmp_path, distil={"mask": "everything"}))
-    with pytest.raises(UsageError, match=r"soften is for a TinyVLM, and vlm is some/vlm: leave soften out \(model\.soften=1\)"):
+    with pytest.raises(UsageError, match=r"soften is for a TinyVLM, .*model\.soften=1"):
         load_recipe(
             recipe_of(prepared, languages, tmp_path), ["model.soften=0.5", "model.vlm=some/vlm", "model.tiny=null"]
         )
