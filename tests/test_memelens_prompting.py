@@ -6,7 +6,7 @@ import pytest
 
 from memescope.errors import UsageError
 from memescope.meme import Meme
-from memescope.models.memelens.prompting import Manner, asked, read_reply, reply
+from memescope.models.memelens.prompting import Manner, asked, learnt_languages, manner_of, read_reply, reply
 
 MEME = Meme(text="Alle raus <image> <|im_end|>", id="m", lang="de", aspect="the 'boss'")
 
@@ -23,6 +23,28 @@ def test_a_question_in_both_settings() -> None:
     (english,) = asked(MEME, "hateful", Manner(setting="english"))
     assert english.names == {"not-hateful": "not-hateful", "hateful": "hateful"}
     assert english.user.split("Answer")[0] == hybrid.user.split("Answer")[0]  # the instruction is English in both
+
+
+def test_labels_have_native_names_only_in_languages_that_the_task_was_learnt_in() -> None:
+    learnt = [
+        Meme(text="a", lang="de-AT", labels={"hateful": "hateful", "target": "none"}),
+        Meme(text="b", lang="hi-en", labels={"hateful": "hateful"}),
+        Meme(text="c", lang="fr", labels={"sentiment": "neutral"}),
+    ]
+    languages = learnt_languages(learnt, "hybrid")
+    assert languages == {"hateful": ("de", "hi"), "sentiment": ("en",), "target": ("de",)}
+    assert learnt_languages(learnt, "english") == dict.fromkeys(languages, ("en",))
+    manner = manner_of(Manner(languages=languages).to_dict())
+    assert manner.languages == languages
+    named = {
+        (task, lang): asked(Meme(text="x", lang=lang), task, manner)[0].lang
+        for task in ("hateful", "target", "sentiment", "harmful")
+        for lang in ("de", "hi", "ar", "en")
+    }
+    native = {("hateful", "de"): "de", ("hateful", "hi"): "hi", ("target", "de"): "de"}
+    assert named == dict.fromkeys(named, "en") | native
+    assert asked(Meme(text="x", lang="ar"), "hateful", manner)[0].names["hateful"] == "hateful"
+    assert asked(MEME, "sentiment", manner_of(Manner().to_dict()))[0].lang == "de"  # not known: all have their own
 
 
 def test_all_tasks_of_a_meme_begin_alike_and_the_papers_order_is_there_too() -> None:

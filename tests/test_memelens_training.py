@@ -34,6 +34,7 @@ from memescope.training import train  # noqa: E402
 from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture  # noqa: E402
 from memescope.training.recipe import load_recipe  # noqa: E402
 
+LANGUAGES = {"harm_intensity": ("en",), "hateful": ("de", "en"), "target": ("en",)}
 TASKS = ["harm_intensity", "target", "hateful", "propaganda_techniques", "sentiment"]
 
 
@@ -227,6 +228,7 @@ def test_both_stages_train_and_the_run_answers_as_it_did(run: Any, root: Path) -
     assert model.tasks == (*TASKS, "harmful")
     assert model.manner.explained == ("harm_intensity",)
     assert [stage["rows"] for stage in run.metrics["stages"]] == [22, 22]
+    assert model.manner.languages == LANGUAGES | {"propaganda_techniques": ("en",)}
     memes = [replace(meme, id=f"x{i}") for i, meme in enumerate(tiny.memes(5))]
     readings = model.answer(memes, rationale=True)
     again = load(run.folder).answer(memes[::-1])[::-1]
@@ -521,6 +523,7 @@ def test_a_linear_merge_adds_up_what_adapters_change(pair: list[Path], tmp_path:
         b = sum((0.5 * 2) ** 0.5 * one[1] for one in factors)
         assert torch.allclose(weights[name], start + b @ a, atol=1e-5), name
     assert all(answer.abstain for answer in merged.answer(tiny.memes(1))[0].answers.values())
+    assert merged.manner.languages == LANGUAGES
 
 
 @pytest.mark.parametrize("how", ["ties", "dare_linear", "dare_ties"])

@@ -7,6 +7,7 @@ them, selects, calibrates and writes the run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 
 from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
-from memescope.models.memelens.prompting import Layout, Manner, Order, graded_forms
+from memescope.models.memelens.prompting import Layout, Manner, Order, graded_forms, learnt_languages
 from memescope.models.memelens.wording import Setting, load_wording
 from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture
 from memescope.training.run import Progress
@@ -77,25 +78,30 @@ def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import train_staged
 
     train, val = read_mixture(recipe.data)
-    learner = MemeLensLearner(recipe, explained_tasks(train, recipe.data.tasks))
+    learner = MemeLensLearner(
+        recipe, explained_tasks(train, recipe.data.tasks), learnt_languages(train, recipe.model.setting)
+    )
     return train_staged(recipe, learner, report, train, val, begin=learner.begin, end=learner.end)
 
 
 class MemeLensLearner(VlmLearner):
-    """A MemeLens model to be trained. `explained` are the tasks that there are explanations of."""
+    """A MemeLens model to be trained. `explained` are the tasks that there are explanations of, `languages` those that
+    each task is learnt in."""
 
-    def __init__(self, recipe: MemeLensRecipe, explained: tuple[str, ...]) -> None:
+    def __init__(
+        self, recipe: MemeLensRecipe, explained: tuple[str, ...], languages: dict[str, tuple[str, ...]]
+    ) -> None:
         from memescope.models.memelens import HeadModel, MemeLens
 
         part = recipe.model
-        manner = Manner(part.setting, part.layout, part.order, part.text, part.image)
+        manner = Manner(part.setting, part.layout, part.order, part.text, part.image, languages=languages)
         settings = {"manner": manner.to_dict(), "parts": part.parts, "derive": list(part.derive), "head": part.head}
         super().__init__(recipe, HeadModel if part.head else MemeLens, settings=settings)
         self.lens = cast("MemeLens", self.made)
         wording = load_wording(part.instructions)
         self.version += f" {wording.version}" + (f" heads {HEADS_VERSION}" if part.head else "")
         if part.instructions is not None:
-            self.lens.learning = Manner(part.setting, part.layout, part.order, part.text, part.image, wording=wording)
+            self.lens.learning = replace(manner, wording=wording)
         self._explained = explained
 
     def begin(self, number: int, stage: Stage) -> None:

@@ -74,11 +74,21 @@ def merge_runs(
     config.card = {
         task: {**its, "merged": [str(model.version) for model in models]} for task, its in first.card.items()
     }
+    first.change(languages=_languages(models))
     # whoever has no adapter by its usual name reads weights: the merged adapter goes into them
     first.merge()
     config.whole = True
     first.save_pretrained(Path(out))
     return Path(out)
+
+
+def _languages(models: Sequence[Any]) -> dict[str, tuple[str, ...]] | None:
+    """What any of the runs learnt; None where that of one is not known."""
+    known = [model.manner.languages for model in models]
+    if any(one is None for one in known):
+        return None
+    tasks = sorted({task for one in known for task in one})
+    return {task: tuple(sorted({lang for one in known for lang in one.get(task, ())})) for task in tasks}
 
 
 def _check_base(runs: Sequence[str | Path], models: Sequence[Any]) -> None:

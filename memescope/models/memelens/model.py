@@ -6,7 +6,7 @@ probability and none can be made up; the paper parses what is written, and draws
 
 What is in `config.settings`:
 
-    manner      setting, layout, order, text, image, explained (`prompting.Manner`)
+    manner      setting, layout, order, text, image, explained, languages (`prompting.Manner`)
     derive      coarse tasks answered by adding up the labels of a graded one
     parts       so many labels of a multilabel task are asked about in a row of training
     head        labels come from a linear head in place of words (`head.py`)

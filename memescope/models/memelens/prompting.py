@@ -11,7 +11,7 @@ labels written in a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -35,7 +35,9 @@ LANGUAGES = {
 @dataclass(frozen=True)
 class Manner:
     """How a model is asked. `text` and `image` say which of the two it is shown; `explained` are the tasks whose labels
-    are always asked for together with an explanation (the second stage's)."""
+    are always asked for together with an explanation (the second stage's). `languages` are those that each task was
+    learnt in: in others its labels are named in English, as names that were never learnt are scored at random; None:
+    it is not known, so all have their own."""
 
     setting: Setting = "hybrid"
     layout: Layout = "meme-first"
@@ -43,6 +45,7 @@ class Manner:
     text: bool = True
     image: bool = True
     explained: tuple[str, ...] = ()
+    languages: Mapping[str, tuple[str, ...]] | None = None
     wording: Wording = field(default_factory=load_wording)
 
     def __post_init__(self) -> None:
@@ -55,12 +58,31 @@ class Manner:
     def to_dict(self) -> dict[str, Any]:
         """JSON values that `manner_of` reads; the wording is not in them but its file, where there is one."""
         kept = {name: getattr(self, name) for name in ("setting", "layout", "order", "text", "image")}
-        return kept | {"explained": list(self.explained)}
+        known = (
+            {} if self.languages is None else {"languages": {task: list(some) for task, some in self.languages.items()}}
+        )
+        return kept | {"explained": list(self.explained)} | known
+
+    def language(self, task: str, lang: str) -> str:
+        """The language in which this task's labels are named to a meme in `lang`."""
+        found = language(lang, self.setting)
+        return found if self.languages is None or found in self.languages.get(task, ()) else "en"
 
 
 def manner_of(stored: Mapping[str, Any]) -> Manner:
     """How a saved model is asked. A file of further wordings only matters to training: it is not needed any more."""
-    return Manner(**{**stored, "explained": tuple(stored.get("explained", ()))})
+    known = stored.get("languages")
+    languages = None if known is None else {task: tuple(some) for task, some in known.items()}
+    return Manner(**{**stored, "explained": tuple(stored.get("explained", ())), "languages": languages})
+
+
+def learnt_languages(memes: Iterable[Meme], setting: Setting) -> dict[str, tuple[str, ...]]:
+    """Task -> the languages in which labels are named to the memes that it is learnt from."""
+    found: dict[str, set[str]] = {}
+    for meme in memes:
+        for task in meme.labels:
+            found.setdefault(task, set()).add(language(meme.lang, setting))
+    return {task: tuple(sorted(found[task])) for task in sorted(found)}
 
 
 @dataclass(frozen=True)
@@ -119,7 +141,7 @@ def template(meme: Meme, task: str, manner: Manner, variant: int = 0, explain: b
     if not can_ask(meme, task):
         raise UsageError(f"meme {meme.id!r}: {task} asks about a phrase, and the meme names none (aspect)")
     explain = task in manner.explained if explain is None else explain
-    lang = language(meme.lang, manner.setting)
+    lang = manner.language(task, meme.lang)
     called = names(known, lang)
     several = known.kind == "multilabel"
     instruction = manner.wording.ask(task, variant, _PLACE if several else "", plain(meme.aspect or ""))
