@@ -47,8 +47,8 @@ def deviations(recipe: MemeLensRecipe) -> list[str]:
             found.append("The meme's text stands before the instruction, and the system message names no task.")
         if part.setting == "hybrid":
             found.append(
-                "Labels are named in the meme's language where the task was learnt in it, else in English; the released "
-                "code trains its final model in English."
+                "Labels are named in the meme's language where the task was learnt in it, else in English; the "
+                "released code trains its final model in English."
             )
     if not part.text or not part.image:
         found.append(f"Ablation: it is not shown the {'picture' if part.text else 'text'}.")

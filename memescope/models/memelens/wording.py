@@ -21,7 +21,7 @@ from memescope.taxonomy import load_taxonomy
 from memescope.taxonomy.tasks import Task
 
 Setting = Literal["hybrid", "english"]
-"""hybrid: label names (and explanations) in the meme's language (`Manner.languages`); english: everything in English."""
+"""hybrid: label names (and explanations) in the meme's language (`Manner.languages`); english: all in English."""
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 NATIVE = ("ar", "bn", "de", "es", "hi", "ro", "ru", "zh")
 """Languages with label names of their own; with English the nine of the paper. Hindi-English takes those of Hindi."""
