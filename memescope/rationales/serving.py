@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, Field, ValidationError
@@ -70,12 +69,13 @@ def load_writer(name: str, dtype: str = "auto") -> Writer:
     except ImportError:
         raise MissingExtra("memescope rationales serve", "train") from None
     from memescope.backbones.catalogue import PULLABLE
+    from memescope.backbones.precision import fast_bf16
     from memescope.backbones.pull import folder
 
     logging.disable_progress_bar()
     place = folder(name) if name in {entry.name for entry in PULLABLE} else name
     if dtype == "auto":
-        dtype = "bfloat16" if _fast_bf16() else "float32"
+        dtype = "bfloat16" if fast_bf16() else "float32"
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype)).eval()
@@ -120,15 +120,6 @@ def load_writer(name: str, dtype: str = "auto") -> Writer:
 
 def _as_list(value: Any) -> list[int]:
     return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 by itself: elsewhere it is slower than float32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text("ascii", errors="ignore")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 @dataclass

@@ -53,7 +53,7 @@ def write_card(recipe: MambaRecipe, model: Any, metrics: dict[str, Any]) -> str:
 Family: mamba, after {SOURCE}.
 Trained on {metrics["rows"]} memes of {", ".join(recipe.data.sets)} (splits {", ".join(recipe.data.train_splits)}; rows
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}, precision
-{recipe.train.precision}. {total:,} parameters, of which {trained:,} ({trained / total:.2%}) were trained.
+{metrics["precision"]}. {total:,} parameters, of which {trained:,} ({trained / total:.2%}) were trained.
 
 {stages_table(stages)}
 

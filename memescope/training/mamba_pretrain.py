@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from memescope.atomic import write_whole
+from memescope.backbones.precision import computed_in
 from memescope.errors import UsageError
 from memescope.training.mamba import tricks
 from memescope.training.mamba_pretrain_data import PretrainData, read_pictures, read_texts
@@ -102,6 +103,7 @@ def train_pretrain(recipe: PretrainRecipe, report: Progress) -> dict[str, Any]:
     metrics = {
         "recipe": recipe.name,
         "seed": recipe.train.seed,
+        "precision": computed_in(recipe.train.precision),
         "rows": len(train),
         "val_rows": len(val),
         "parameters": sum(p.numel() for p in learner.backbone.parameters()),
@@ -128,7 +130,8 @@ def card(recipe: PretrainRecipe, metrics: dict[str, Any]) -> str:
 
 A small backbone of {metrics["parameters"]:,} parameters, pretrained by `{recipe.model.objective}`{teacher} on
 {metrics["rows"]} {what} of {", ".join(recipe.data.sets)} (training splits; what another split has too is left out),
-{stage.epochs:g} epochs, learning rate {stage.learning_rate:g}, batch {stage.batch_size}, seed {metrics["seed"]}.
+{stage.epochs:g} epochs, learning rate {stage.learning_rate:g}, batch {stage.batch_size}, seed {metrics["seed"]},
+precision {metrics["precision"]}.
 Loss {metrics["loss"]:.4f} on {metrics["val_rows"]} held-out {what}; {metrics["cpu_seconds"] / 60:.1f} minutes of CPU
 time in the run that wrote this card.
 {trial}

@@ -75,7 +75,7 @@ def write_card(recipe: MemeLensRecipe, model: MemeLens, metrics: dict[str, Any])
 
 Family: memelens, after {PAPER}.
 A mixture of {metrics["rows"]} memes (rows {metrics["split_hash"]}), chosen on {metrics["val_rows"]}; seed
-{metrics["seed"]}, precision {recipe.train.precision}.
+{metrics["seed"]}, precision {metrics["precision"]}.
 
 {stages_table(stages)}
 

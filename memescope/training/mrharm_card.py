@@ -36,7 +36,7 @@ def write_card(recipe: MrHarmRecipe, config: MrHarmConfig, metrics: dict[str, An
 Family: mrharm, after {PAPER}.
 Trained on {metrics["rows"]} memes of {", ".join(recipe.data.sets)} (splits {", ".join(recipe.data.train_splits)}; rows
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}, precision
-{recipe.train.precision}.
+{metrics["precision"]}.
 
 {stages_table(stages)}
 

@@ -63,7 +63,7 @@ def write_card(recipe: MulCotRecipe, model: MulCot, roles: dict[str, Any], metri
 Family: mulcot, after {PAPER}. Parameters: {sizes}.
 Trained on {metrics["rows"]} rows of {", ".join(recipe.data.sets)} (splits {", ".join(recipe.data.train_splits)}; rows
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}, precision
-{recipe.train.precision}.
+{metrics["precision"]}.
 
 {_chains(roles)}
 

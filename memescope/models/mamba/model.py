@@ -12,7 +12,6 @@ Shape letters: `b` memes, `t` tokens, `d` `e` widths, `v` places, `k` labels of 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -25,6 +24,7 @@ from transformers.utils import ModelOutput
 
 from memescope.backbones.base import batches
 from memescope.backbones.language import Quiet
+from memescope.backbones.precision import products
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
 from memescope.models import scoring
@@ -254,9 +254,7 @@ class MambaMemes(PreTrainedModel):
 
     def precision(self) -> Any:
         """The context that answers are computed in."""
-        if self.config.precision == "bfloat16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return contextlib.nullcontext()
+        return products(self.config.precision, self.device)
 
     def save_pretrained(self, save_directory: str | PathLike[Any], *args: Any, **kwargs: Any) -> None:
         """Weights as safetensors, configuration, tokenizer."""

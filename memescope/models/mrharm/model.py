@@ -13,7 +13,6 @@ import copy
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +24,7 @@ from transformers.utils import ModelOutput
 
 from memescope.backbones.base import batches
 from memescope.backbones.language import Quiet
+from memescope.backbones.precision import products
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
 from memescope.models import scoring
@@ -290,9 +290,7 @@ class MrHarm(PreTrainedModel, ABC):
         return [processor.text(ids) for ids in written]
 
     def _precision(self) -> Any:
-        if self.config.precision == "bfloat16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        return products(self.config.precision, self.device)
 
     def save_pretrained(self, save_directory: str | PathLike[Any], *args: Any, **kwargs: Any) -> None:
         """Weights as safetensors, configuration, tokenizer; the frozen picture encoder only where it was a folder."""

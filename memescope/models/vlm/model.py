@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -30,6 +29,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from memescope.backbones.base import batches
+from memescope.backbones.precision import products
 from memescope.backbones.vlm import Sight, Vlm
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
@@ -354,9 +354,7 @@ class VlmModel(PreTrainedModel, ABC):
         return scoring.Question(task, entry.labels, entry.kind == "multilabel", ())
 
     def _precision(self) -> Any:
-        if self.config.precision == "bfloat16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        return products(self.config.precision, self.device)
 
     # saving
 
