@@ -13,6 +13,7 @@ from memescope.models import load
 from memescope.taxonomy import load_taxonomy
 from memescope.training.memelens import MemeLensRecipe
 from memescope.training.recipe import load_recipe
+from memescope.training.staged.keys import stage_keys
 from memescope.training.table import Table, TableRow, load_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,3 +72,13 @@ def test_less_of_a_set_is_learnt_for_as_many_steps() -> None:
     for row in rows[1:]:
         assert row.data.model_copy(update={"fraction": 1.0}) == first.data
         assert (row.stages, row.model) == (first.stages, first.model)
+
+
+def test_both_orders_share_the_stage_of_labels() -> None:
+    keys = [
+        stage_keys(load_recipe(ROOT / "recipes/memelens/harmc-two-stage.yaml", said), "1", [], [])  # type: ignore[arg-type]
+        for said in ([], ["model.order=explain-first"], ["model.max_rationale=99"], ["model.setting=english"])
+    ]
+    first, second = zip(*keys, strict=True)
+    assert first[0] == first[1] == first[2] != first[3]
+    assert len(set(second)) == 4

@@ -235,7 +235,10 @@ def test_calibration_and_abstention_are_applied_as_stored(hub: dict[str, str]) -
     assert all(reading.answers["harmful"].abstain for reading in model.answer(memes))
 
 
-def test_bfloat16_answers_are_near_and_say_so(hub: dict[str, str], tmp_path: Path) -> None:
+def test_bfloat16_answers_are_near_and_say_so(
+    hub: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memescope.backbones.precision.fast_bf16", lambda device="cpu": True)
     model, memes = made(hub, "decoder"), tiny.memes(4)
     exact = table(model, memes)
     model.config.precision = "bfloat16"

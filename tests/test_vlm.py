@@ -386,10 +386,13 @@ def test_settings_that_are_not_known_are_named(hub: dict[str, str]) -> None:
         model.adapt()
 
 
-def test_bfloat16_answers_are_near(hub: dict[str, str]) -> None:
+def test_bfloat16_answers_are_near(hub: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     model, some = made(hub["tinyvlm"]), memes(4)
     exact = np.array(probabilities(model, some))
     model.config.precision = "bfloat16"
+    monkeypatch.setattr("memescope.backbones.precision.fast_bf16", lambda device="cpu": False)
+    assert np.array_equal(np.array(probabilities(model, some)), exact)
+    monkeypatch.setattr("memescope.backbones.precision.fast_bf16", lambda device="cpu": True)
     near = np.array(probabilities(model, some))
     assert 0 < np.abs(near - exact).max() < 0.1
 

@@ -72,6 +72,13 @@ class MemeLensRecipe(VlmRecipe):
             raise ValueError("model.head: a head names labels and writes nothing: its stages learn the objective label")
         return self
 
+    def model_matters(self, stages: Sequence[Stage]) -> dict[str, Any]:
+        """How explanations are written matters from the first stage with explanations on."""
+        matters = super().model_matters(stages)
+        if all(stage.objective == "label" for stage in stages):
+            del matters["order"], matters["max_rationale"]
+        return matters
+
 
 def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     """Train a MemeLens model in stages and write its run folder; gives the content of `metrics.json`."""

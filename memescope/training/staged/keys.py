@@ -15,11 +15,12 @@ from memescope.training.staged.recipe import StagedRecipe
 def stage_keys(recipe: StagedRecipe, version: str, train: Sequence[Meme], val: Sequence[Meme]) -> list[str]:
     """The folder of each stage in the cache, named by what it depends on. A new field of a recipe's model or stages
     changes them, and with them every stage that was trained: it must be left out of the dump where it is not used."""
-    base = [recipe.model_dump(mode="json")["model"], version, list(recipe.data.tasks)]
+    base: list[Any] = [version, list(recipe.data.tasks)]
     base += [recipe.train.seed, recipe.train.max_steps, recipe.train.precision]
     base += [content_of(memes, recipe.data.tasks) for memes in (train, val)]
     stages = [stage.model_dump(mode="json") for stage in recipe.stages]
-    return [content_key(*base, stages[: number + 1])[:24] for number in range(len(stages))]
+    done = range(1, len(stages) + 1)
+    return [content_key(recipe.model_matters(recipe.stages[:n]), *base, stages[:n])[:24] for n in done]
 
 
 def content_of(memes: Sequence[Meme], tasks: Sequence[str]) -> str:

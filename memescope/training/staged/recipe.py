@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -97,6 +97,11 @@ class StagedRecipe(Recipe):
         self.check_stages(self.stages)
         self.check_kinds(self.data.tasks)
         return self
+
+    def model_matters(self, stages: Sequence[Stage]) -> dict[str, Any]:
+        """What of `model` the weights after `stages` depend on; runs that agree in it share these stages."""
+        matters: dict[str, Any] = self.model_dump(mode="json")["model"]
+        return matters
 
     def check_stages(self, stages: Sequence[Stage]) -> None:
         """`ValueError` for a stage with an objective that the family does not learn."""
