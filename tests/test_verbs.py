@@ -42,6 +42,17 @@ def test_doctor_knows_every_extra_and_what_it_needs() -> None:
     assert "transformers" in doctor._needed("train")
 
 
+@pytest.mark.parametrize(("fast", "told"), [("bf16", ""), ("float32", "float32 alone: it does not multiply bfloat16")])
+def test_doctor_says_what_training_computes_in(
+    fast: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    precision = pytest.importorskip("memescope.backbones.precision", exc_type=ImportError)
+    monkeypatch.setattr(precision, "computed_in", lambda wanted: fast)
+    assert run(["doctor"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("training: PyTorch"))
+    assert line.endswith(told) and ("alone" in line) == bool(told)
+
+
 def test_doctor_says_when_the_model_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError("no weights")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -42,7 +43,7 @@ def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "layers": {"learning": len(learner.lm.model.layers), "answering": len(reader.lm.model.layers)},
-        "matmul_gflops": {name: round(matmul_peak(name) / 1e9, 1) for name in ("float32", "bfloat16")},
+        "matmul_gflops": {name: round(matmul_peak(name) / 1e9, 1) for name in precisions()},
         "answering": answering(reader, rounds, batch=16),
         "features": features(learner, rounds, batch=8 if quick else 16),
         "batches": batches(learner, batch_count=2 if quick else 12),
@@ -69,6 +70,20 @@ def model(layers: int) -> Any:
     question = Question("harmful", ("harmful", "not-harmful"), False, ((LEAD, LABELS),))
     made.__dict__["_scorer"] = Scorer([question])
     return made.eval()
+
+
+def precisions() -> tuple[str, ...]:
+    """What products are measured in on this processor; the last one is what training computes in."""
+    from memescope.backbones.precision import fast_bf16
+
+    return ("float32", "bfloat16") if fast_bf16() else ("float32",)
+
+
+def as_trained() -> AbstractContextManager[Any]:
+    """The context that training computes in on this processor."""
+    from memescope.backbones.precision import products
+
+    return products("bfloat16", "cpu")
 
 
 def matmul_peak(dtype: str) -> float:
@@ -160,8 +175,7 @@ def features(made: Any, rounds: int, batch: int) -> dict[str, Any]:
 
 
 def batches(made: Any, batch_count: int) -> dict[str, Any]:
-    """Rows of one epoch in batches by length and in random ones, both of at most `CAP` padded tokens, bfloat16."""
-    import torch
+    """Rows of one epoch in batches by length and in random ones, both of at most `CAP` padded tokens."""
 
     from memescope.models.batching import length_batches
 
@@ -175,8 +189,8 @@ def batches(made: Any, batch_count: int) -> dict[str, Any]:
             random.append([])
         random[-1].append(i)
     by_length = length_batches(lengths, 0, most_rows=64, most_tokens=CAP)
-    peak = matmul_peak("bfloat16")
-    found: dict[str, Any] = {"cap": CAP, "precision": "bfloat16 autocast"}
+    peak = matmul_peak(precisions()[-1])
+    found: dict[str, Any] = {"cap": CAP, "precision": precisions()[-1]}
     ways = {"by_length": by_length, "random": random}
     seconds, tokens, work = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0), dict.fromkeys(ways, 0.0)
     for number in range(batch_count + 1):
@@ -184,7 +198,7 @@ def batches(made: Any, batch_count: int) -> dict[str, Any]:
             some = [lengths[i] for i in chosen[number]]
             batch = training_batch(some)
             start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16):
+            with as_trained():
                 loss = made(**batch).loss
             loss.backward()
             made.zero_grad()

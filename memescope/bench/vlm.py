@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from memescope.bench.mrharm import prompt_length
+from memescope.bench.mrharm import as_trained, precisions, prompt_length
 
 VOCABULARY, IMAGE, END = 49152, 49152, 2
 SIDE, WIDTH = 4, 1280
@@ -42,7 +42,7 @@ def run(quick: bool = False, data: Path | None = None) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "clock": "CPU seconds of the process",
         "layers": {"learning": depth(learner), "answering": depth(reader)},
-        "matmul_gflops": {name: round(matmul_peak(name) / 1e9, 1) for name in ("float32", "bfloat16")},
+        "matmul_gflops": {name: round(matmul_peak(name) / 1e9, 1) for name in precisions()},
         "learning": learning(learner, rounds, memes=60 if quick else 240, batches=1 if quick else 4),
         "answering": answering(reader, rounds, memes=8 if quick else 16, tasks=4 if quick else 8),
         "depths": depths((3, 2) if quick else (30, 12, 8, 6, 4), rounds),
@@ -89,7 +89,8 @@ def depth(made: Any) -> int:
 
 def learning(made: Any, rounds: int, memes: int, batches: int) -> dict[str, Any]:
     """Rows in batches by length, packed or not, on kept features and learnt places alone, against transformers' own
-    loop: random batches, pictures encoded, logits everywhere. All in bfloat16 by autocast, `CAP` tokens a batch.
+    loop: random batches, pictures encoded, logits everywhere. All in bfloat16 by autocast where the processor
+    multiplies it, in float32 elsewhere; `CAP` tokens a batch.
 
     Tokens are those of the rows before packing, padding not counted: the same data for all ways.
     """
@@ -132,12 +133,12 @@ def learning(made: Any, rounds: int, memes: int, batches: int) -> dict[str, Any]
                 tokens[name] += sum(size[i] for i in some)
                 if name == "packed":
                     work += useful_work(made, [joined[i][0] for i in some])
-    found: dict[str, Any] = {"cap": CAP, "precision": "bfloat16 autocast", "rows_of_a_meme": "2, 3 or 5"}
+    found: dict[str, Any] = {"cap": CAP, "precision": precisions()[-1], "rows_of_a_meme": "2, 3 or 5"}
     for name in ways:
         found[f"{name}_tokens_per_second"] = round(tokens[name] / seconds[name], 1)
     found["speedup_by_length"] = round(found["by_length_tokens_per_second"] / found["plain_tokens_per_second"], 2)
     found["speedup_packed"] = round(found["packed_tokens_per_second"] / found["plain_tokens_per_second"], 2)
-    found["packed_share_of_matmul_peak"] = round(work / seconds["packed"] / matmul_peak("bfloat16"), 3)
+    found["packed_share_of_matmul_peak"] = round(work / seconds["packed"] / matmul_peak(precisions()[-1]), 3)
     return found
 
 
@@ -156,13 +157,12 @@ def rows_of_a_meme(rng: Random, tasks: int) -> list[Any]:
 
 def our_step(made: Any, rows: Sequence[Any], features: Any) -> None:
     """One batch, both ways, on features as they are kept."""
-    import torch
 
     from memescope.backbones.vlm import Sight
     from memescope.models.vlm.rows import collate
 
     batch = collate(rows, END) | {"sights": [Sight(features, (SIDE, SIDE))] * len(rows)}
-    with torch.autocast("cpu", torch.bfloat16):
+    with as_trained():
         loss = made(**batch).loss
     loss.backward()
     made.zero_grad()
@@ -170,14 +170,13 @@ def our_step(made: Any, rows: Sequence[Any], features: Any) -> None:
 
 def plain_step(made: Any, rows: Sequence[Any]) -> None:
     """One batch, both ways, as transformers' own model and a loop around it do it: the pictures are encoded."""
-    import torch
 
     from memescope.backbones.tinyvlm import TinyVlmImageProcessor
     from memescope.models.vlm.rows import collate
 
     batch = collate(rows, END)
     visual = TinyVlmImageProcessor().features(pictures(len(rows)))
-    with torch.autocast("cpu", torch.bfloat16):
+    with as_trained():
         loss = made.vlm.model(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"].long(),

@@ -73,6 +73,7 @@ def examine() -> dict[str, Any]:
         "extras": extras,
         "ocr": _try("OCR", problems, _ocr),
         "starter": _try("the starter model", problems, _starter),
+        "training": _try("PyTorch", problems, _training) if _version("torch") else None,
         "problems": problems,
     }
 
@@ -113,6 +114,17 @@ def _starter() -> dict[str, Any]:
     return {"version": model.version, "tasks": list(model.tasks)}
 
 
+def _training() -> dict[str, Any]:
+    import torch
+
+    from memescope.backbones.precision import computed_in
+
+    device = f"processor, {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    return {"torch": torch.__version__, "device": device, "bf16 is computed in": computed_in("bf16")}
+
+
 def _print(found: dict[str, Any]) -> None:
     print(f"memescope {found['memescope']}, Python {found['python']}, {found['platform']}")
     for name, version in found["core"].items():
@@ -124,6 +136,9 @@ def _print(found: dict[str, Any]) -> None:
         print(f"extra '{extra}' ({entry['for']}): {state}")
     if found["starter"]:
         print(f"starter model: version {found['starter']['version']}, {len(found['starter']['tasks'])} tasks")
+    if (training := found["training"]) is not None:
+        computed = "" if training["bf16 is computed in"] == "bf16" else ", float32 alone: it does not multiply bfloat16"
+        print(f"training: PyTorch {training['torch']} on {training['device']}{computed}")
     print("OCR:")
     for line in json.dumps(found["ocr"], indent=2, ensure_ascii=False).splitlines()[1:-1]:
         print(line)

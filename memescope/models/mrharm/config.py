@@ -32,7 +32,7 @@ class MrHarmConfig(PreTrainedConfig):
     learn_lead                         whether the loss counts the lead, as published
     length                             how label scores are summed ("sum" | "mean"; `models.scoring`)
     calibration, abstain               task -> {"temperature", "bias"}; task -> least confidence (null: always abstains)
-    precision                          what answers are computed in: float32, or bfloat16 (autocast)
+    precision                          what answers are computed in: float32, or bfloat16 (autocast) where that is fast
     card                               what the model card says of each task
     writes                             whether it was taught to write reasons
     """

@@ -25,7 +25,7 @@ class VlmConfig(PreTrainedConfig):
     length             how label scores are summed ("sum" | "mean"; `models.scoring`)
     calibration, abstain   task -> {"temperature", "bias"}; task -> least confidence (null: always abstains)
     writes             whether it was taught to write reasons
-    precision          what answers are computed in: float32, or bfloat16 (autocast)
+    precision          what answers are computed in: float32, or bfloat16 (autocast) where that is fast
     card               what the model card says of each task
     """
 
