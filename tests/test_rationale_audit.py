@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from memescope.cli import run
 from memescope.errors import UsageError
+from memescope.evaluation.predictions import MODEL, Row, Said, to_lines
 from memescope.meme import Answer, Meme, Reading
 from memescope.rationales.audit import DROPPED, FLAGS, Audited, audit, keep
 from memescope.rationales.audit_input import read_any
@@ -412,3 +413,26 @@ def test_both_forms_of_a_file_are_read(tmp_path: Path) -> None:
     assert read_any(theirs, memes, "harmful")["fine"].rationale == "some reasons"
     with pytest.raises(UsageError, match="cannot be read"):
         read_any(tmp_path / "none", memes, "harmful")
+
+
+def test_what_a_measured_model_wrote_explains_the_label_that_it_answered(tmp_path: Path) -> None:
+    memes, _ = case()
+    said = {"harmful": Said("not-harmful", {"harmful": 0.4, "not-harmful": 0.6})}
+    rows = [
+        Row("fine", 0, (), {"harmful": "harmful"}, {MODEL: said}, source="s", written="It jokes about a cat."),
+        Row("bad", 1, (), {"harmful": "harmful"}, {MODEL: said}, written=" "),  # it wrote nothing
+        Row("turned", 2, (), {"harmful": "harmful"}, {MODEL: {}}, written="Of something that it did not answer."),
+        Row("short", 3, (), {"harmful": "harmful"}, {MODEL: said}),  # it was not asked to write
+    ]
+    measured = tmp_path / "predictions.jsonl"
+    measured.write_text(to_lines(rows))
+    (one,) = read_any(measured, memes, "harmful").values()
+    assert (one.id, one.dataset, one.task, one.origin) == ("fine", "s", "harmful", "predicted")
+    assert (one.label, one.rationale) == ("not-harmful", "It jokes about a cat.")  # and not the true label
+    with pytest.raises(UsageError, match="no answer to sentiment with a text"):
+        read_any(measured, memes, "sentiment")
+    found = audit(memes, read_any(measured, memes, "harmful"), load_taxonomy()["harmful"], learn=False)
+    assert [row.label for row in found.rows] == ["not-harmful"]
+    measured.write_text(to_lines(rows[:1]) + '{"id": 1}\n')
+    with pytest.raises(UsageError, match="2: expected a row of predictions"):
+        read_any(measured, memes, "harmful")

@@ -390,11 +390,13 @@ def test_bfloat16_answers_are_near(hub: dict[str, str], monkeypatch: pytest.Monk
     model, some = made(hub["tinyvlm"]), memes(4)
     exact = np.array(probabilities(model, some))
     model.config.precision = "bfloat16"
-    monkeypatch.setattr("memescope.backbones.precision.fast_bf16", lambda device="cpu": False)
+    monkeypatch.setattr("memescope.backbones.precision.fast_bf16", lambda device: False)
     assert np.array_equal(np.array(probabilities(model, some)), exact)
-    monkeypatch.setattr("memescope.backbones.precision.fast_bf16", lambda device="cpu": True)
+    assert model.computes_in == "float32"
+    monkeypatch.setattr("memescope.backbones.precision.fast_bf16", lambda device: True)
     near = np.array(probabilities(model, some))
     assert 0 < np.abs(near - exact).max() < 0.1
+    assert model.computes_in == "bfloat16"
 
 
 # evidence

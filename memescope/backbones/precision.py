@@ -22,9 +22,14 @@ def fast_bf16(device: torch.device | str = "cpu") -> bool:
     return any(there is True and name.endswith("bf16") for name, there in torch.cpu.get_capabilities().items())
 
 
+def computes_in(precision: str, device: torch.device | str) -> str:
+    """What a model of `precision` (float32 or bfloat16) computes its answers in on `device`."""
+    return "bfloat16" if precision == "bfloat16" and fast_bf16(device) else "float32"
+
+
 def products(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
     """The context that a model of `precision` (float32 or bfloat16) answers in on `device`."""
-    if precision == "bfloat16" and fast_bf16(device):
+    if computes_in(precision, device) == "bfloat16":
         return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
     return nullcontext()
 

@@ -25,7 +25,7 @@ from memescope.evaluation.score import score
 from memescope.evaluation.training_rows import add_training, known
 from memescope.evaluation.written import score_written, write_for
 from memescope.meme import Meme, Reading
-from memescope.models import Looks, Narrows
+from memescope.models import Computes, Looks, Narrows
 from memescope.taxonomy import Task, load_taxonomy
 
 Text = Literal["given", "ocr"]
@@ -33,7 +33,7 @@ BATCH = 32
 
 
 class Model(Protocol):
-    """What `evaluate` needs of a model. `card` may state its `precision`; float32 is the default."""
+    """What `evaluate` needs of a model."""
 
     name: str
     version: str
@@ -110,7 +110,7 @@ def evaluate(
     metrics = {
         "model": model.name,
         "model_version": model.version,
-        "precision": model.card.get("precision", "float32"),
+        "precision": model.computes_in if isinstance(model, Computes) else "float32",
         "data": data.resolve().name,
         "split": split,
         "split_hash": measured_on,

@@ -72,6 +72,16 @@ class Narrows(Protocol):
 
 
 @runtime_checkable
+class Computes(Protocol):
+    """A model that may compute in less than float32 (others do not)."""
+
+    @property
+    def computes_in(self) -> str:
+        """float32 or bfloat16, on the device that it is on."""
+        ...
+
+
+@runtime_checkable
 class Looks(Protocol):
     """A model that may do without pictures: it says whether it looks at them (others are taken to)."""
 

@@ -1,4 +1,5 @@
-"""Rationales to learn from or to audit, from whichever form they lie in: ours (JSON lines), or as published."""
+"""Rationales to learn from or to audit, from whichever form they lie in: ours (JSON lines), as published, or written by
+a model that was measured (`predictions.jsonl` of `memescope eval --rationales`)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memescope.errors import UsageError
+from memescope.evaluation.predictions import MODEL, read_rows
 from memescope.meme import Meme
 from memescope.rationales.published import import_rationales
 from memescope.rationales.store import Rationale, load_rationales
@@ -16,8 +18,12 @@ def read_any(path: Path, memes: Sequence[Meme], task: str) -> dict[str, Rational
     """Rationales by the id of their meme; of stored ones those of `task` and of the memes' dataset, and those that say
     none.
 
-    Raises `UsageError` for a file that is neither form, and for one whose rationales are all of something else.
+    Those of a measured model explain the label that it answered, right or wrong.
+
+    Raises `UsageError` for a file that is none of these, and for one whose rationales are all of something else.
     """
+    if _is_predictions(path):
+        return _of_a_model(path, task)
     if _is_published(path):
         return {one.id: one for one in import_rationales(path, memes, task)}
     sources = {meme.source or "" for meme in memes}
@@ -40,3 +46,29 @@ def _is_published(path: Path) -> bool:
     except ValueError:
         return False
     return not (isinstance(content, dict) and "rationale" in content)
+
+
+def _is_predictions(path: Path) -> bool:
+    """Whether its first line is a row that `memescope eval` predicted."""
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            row = json.loads(next(lines, ""))
+    except (OSError, ValueError):
+        return False
+    return isinstance(row, dict) and {"truth", "answers"} <= set(row)
+
+
+def _of_a_model(path: Path, task: str) -> dict[str, Rationale]:
+    found: dict[str, Rationale] = {}
+    for row in read_rows(path):
+        answer = row.answers.get(MODEL, {}).get(task)
+        if row.written and row.written.strip() and answer is not None:
+            found[row.id] = Rationale(
+                row.id, row.written, row.source or "", task=task, label=answer.label, origin="predicted"
+            )
+    if not found:
+        raise UsageError(
+            f"{path}: holds no answer to {task} with a text that the model wrote: measure it with "
+            "memescope eval --rationales"
+        )
+    return found

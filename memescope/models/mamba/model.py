@@ -24,7 +24,7 @@ from transformers.utils import ModelOutput
 
 from memescope.backbones.base import batches
 from memescope.backbones.language import Quiet
-from memescope.backbones.precision import products
+from memescope.backbones.precision import computes_in, products
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
 from memescope.models import scoring
@@ -212,6 +212,11 @@ class MambaMemes(PreTrainedModel):
     def card(self) -> dict[str, Any]:
         """What it was trained on, by task."""
         return self.config.card or {}
+
+    @property
+    def computes_in(self) -> str:
+        """What its answers are computed in on this device."""
+        return computes_in(self.config.precision, self.device)
 
     def answer(self, memes: Sequence[Meme]) -> list[Reading]:
         """One Reading a meme, in order; any batch or order gives the same. `PictureError` for an unreadable picture."""

@@ -29,7 +29,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from memescope.backbones.base import batches
-from memescope.backbones.precision import products
+from memescope.backbones.precision import computes_in, products
 from memescope.backbones.vlm import Sight, Vlm
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
@@ -206,6 +206,11 @@ class VlmModel(PreTrainedModel, ABC):
     def card(self) -> dict[str, Any]:
         """What it was trained on, by task."""
         return self.config.card or {}
+
+    @property
+    def computes_in(self) -> str:
+        """What its answers are computed in on this device."""
+        return computes_in(self.config.precision, self.device)
 
     @property
     def writes(self) -> bool:

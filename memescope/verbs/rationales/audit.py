@@ -15,7 +15,10 @@ from memescope.verbs.rationales import options
 
 def audit_command(
     rationales: Annotated[
-        Path, typer.Argument(help="Rationales, as `generate` and `import` write them, or a published file.")
+        Path,
+        typer.Argument(
+            help="Ours, as `generate` and `import` write them; a published file; a model's predictions.jsonl."
+        ),
     ],
     data: Annotated[Path, typer.Option(help="The prepared set, or dataset's folder, that they belong to.")],
     task: Annotated[
