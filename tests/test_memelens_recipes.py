@@ -64,14 +64,16 @@ def test_rows_that_begin_alike_share_their_first_stage(table: str, whole: str, p
 
 
 def test_less_of_a_set_is_learnt_for_as_many_steps() -> None:
-    table = load_table("memelens-harmc", ROOT / "recipes" / "tables")
-    rows = [row_of(table, f"Harm-C alone, {share} %") for share in (100, 50, 10)]
-    assert [row.data.fraction for row in rows] == [1.0, 0.5, 0.1]
+    table = load_table("memelens-fractions", ROOT / "recipes" / "tables")
+    rows = [row_of(table, name) for name in ("labels only", "labels only, 50 %", "labels only, 10 %")]
+    assert [(row.data.fraction, row.stages[0].epochs) for row in rows] == [(1.0, 1), (0.5, 2), (0.1, 10)]
     first = rows[0]
-    assert first.data.rows == first.data.limit * 3  # labels of its three tasks: every meme once a pass
     for row in rows[1:]:
         assert row.data.model_copy(update={"fraction": 1.0}) == first.data
-        assert (row.stages, row.model) == (first.stages, first.model)
+        assert row.stages[0].model_copy(update={"epochs": 1.0}) == first.stages[0]
+        assert (len(row.stages), row.model) == (1, first.model)
+    whole = row_of(load_table("memelens-explanations", ROOT / "recipes" / "tables"), "labels only")
+    assert (whole.data, whole.model, whole.stages) == (first.data, first.model, first.stages)
 
 
 def test_both_orders_share_the_stage_of_labels() -> None:
