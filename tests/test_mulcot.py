@@ -420,6 +420,25 @@ def test_wrong_recipes_are_named(prepared: Path, languages: tuple[str, str], tmp
     assert isinstance(ok, MulCotRecipe)
 
 
+def test_roles_that_cannot_be_compared_are_told_before_the_first_is_trained(
+    prepared: Path, languages: tuple[str, str], tmp_path: Path
+) -> None:
+    folders = [tmp_path / "assistant", tmp_path / "student"]
+    for folder, side in zip(folders, (1, 2), strict=True):
+        MulCot.create("tinyvlm", [TASK], tiny={"language": languages[1], "side": side, "width": 12}).vlm.save(folder)
+    content = recipe_of(prepared, languages, tmp_path / "run")
+    for part, folder in zip((content["assistant"], content), folders, strict=True):
+        part["model"] = {"family": "mulcot", "vlm": str(folder), "max_text": 24, "max_rationale": 120}
+    said: list[str] = []
+    report = lambda stage, done, total: said.append(stage)  # noqa: E731
+    with pytest.raises(
+        UsageError, match=r"assistant .* has 1 tokens of a picture, the student .* 4: .*distil.weight=0"
+    ):
+        train(content, progress=report)
+    assert said == []
+    train(content | {"distil": {"weight": 0}, "augment": None}, progress=report)  # chains alone
+
+
 def test_drawn_chains_are_kept_only_where_they_are_right(
     prepared: Path, languages: tuple[str, str], tmp_path: Path
 ) -> None:

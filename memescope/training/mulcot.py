@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from memescope.datasets import spread
+from memescope.errors import PictureError
 from memescope.meme import Meme
+from memescope.perception.pictures import open_picture
 from memescope.taxonomy import load_taxonomy
 from memescope.taxonomy.tasks import Kind
 from memescope.training.recipe import Part
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 CODE_VERSION = 1
 """Raise it when the same recipe would train another model."""
+SOME_PICTURES = 16
+"""Pictures that assistant and student must cut alike before the first is trained."""
 
 
 class MulCotData(StagedData):
@@ -151,23 +156,26 @@ class MulCotRecipe(VlmRecipe):
 
 def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
     """Train assistant and student and write the student's run folder; gives the content of `metrics.json`."""
+    from memescope.models.mulcot.model import check_roles
     from memescope.training.mulcot_chains import add_sampled, read_chained
     from memescope.training.staged.keys import stage_keys
     from memescope.training.staged.run import run_stages, train_staged
 
     train, val, roles = read_chained(recipe, report)
-    assistant: MulCot | None = None
-    key = ""
+    student = MulCotLearner(recipe)
     if recipe.assistant is not None:
         first = assistants(recipe, recipe.assistant)
         learner = MulCotLearner(first)
+        listens = recipe.distil is not None and recipe.distil.weight > 0
+        if listens:  # told now, not when the assistant has been trained
+            check_roles(learner.student, student.student, some_pictures(train))
         key = stage_keys(first, learner.version, train, val)[-1]
         stages, _ = run_stages(first, learner, _named(report, "assistant"), train, val, begin=learner.begin)
         roles["assistant"] = {"stages": stages, "parameters": learner.made.num_parameters()}
-        assistant = learner.student
         if recipe.augment is not None:
-            train, roles["augmentation"] = add_sampled(assistant, key, train, recipe, report)
-    student = MulCotLearner(recipe, assistant if recipe.distil and recipe.distil.weight else None, key)
+            train, roles["augmentation"] = add_sampled(learner.student, key, train, recipe, report)
+        if listens:
+            student.listen(learner.student, key)
     student.roles = roles | {"student": {"parameters": student.made.num_parameters()}}
     told = {"roles": student.roles}
     return train_staged(
@@ -182,6 +190,18 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
     )
 
 
+def some_pictures(memes: Sequence[Meme]) -> list[Any]:
+    """A few pictures that can be read, spread evenly."""
+    found = []
+    for picture in spread([meme.image for meme in memes if meme.image is not None], SOME_PICTURES):
+        try:
+            open_picture(picture)
+        except PictureError:
+            continue
+        found.append(picture)
+    return found
+
+
 def assistants(recipe: MulCotRecipe, its: AssistantPart) -> MulCotRecipe:
     """The recipe of the assistant alone."""
     seed = recipe.train.seed if its.seed is None else its.seed
@@ -194,23 +214,27 @@ def _named(report: Progress, role: str) -> Progress:
 
 
 class MulCotLearner(VlmLearner):
-    """One role to be trained; with an assistant the loss has its probabilities in it."""
+    """One role to be trained; a student may `listen` to its assistant."""
 
-    def __init__(self, recipe: MulCotRecipe, assistant: MulCot | None = None, key: str = "") -> None:
-        from memescope.models.mulcot.model import MulCot, Taught
+    def __init__(self, recipe: MulCotRecipe) -> None:
+        from memescope.models.mulcot.model import MulCot
 
         super().__init__(recipe, MulCot, settings={"label_weight": recipe.model.label_weight})
         self.recipe = recipe
         self.roles: dict[str, Any] = {}
         self.version = f"{CODE_VERSION} {self.version}"
         self._look: Look | None = None
-        if assistant is not None and recipe.distil is not None:
-            its = recipe.distil
-            taught = Taught(self.student, assistant, its.weight, its.temperature, its.squared, its.mask)
-            self.model = trained_part(self.made, taught)
-            self.version += f" {key} {its.model_dump_json()}"
-            if assistant.vlm.seen_by != self.made.vlm.seen_by:
-                self._look = assistant.look
+
+    def listen(self, assistant: MulCot, key: str) -> None:
+        """Have the assistant's probabilities in the loss; `key` names how it was trained."""
+        from memescope.models.mulcot.model import Taught
+
+        its = self.recipe.distil or DistilPart()
+        taught = Taught(self.student, assistant, its.weight, its.temperature, its.squared, its.mask)
+        self.model = trained_part(self.made, taught)
+        self.version += f" {key} {its.model_dump_json()}"
+        if assistant.vlm.seen_by != self.made.vlm.seen_by:
+            self._look = assistant.look
 
     @property
     def student(self) -> MulCot:

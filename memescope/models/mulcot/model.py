@@ -20,6 +20,7 @@ from transformers.utils import ModelOutput
 
 from memescope.backbones.vlm import Sight
 from memescope.cache import content_key
+from memescope.errors import UsageError
 from memescope.meme import Meme
 from memescope.models.mulcot import prompting
 from memescope.models.mulcot.chain import CHAIN_PARTS, LEAD, PREDICTION, read_chain, stated_label
@@ -140,6 +141,21 @@ def reasoning(text: str) -> str:
     return found or text.partition(PREDICTION)[0].strip(' "')
 
 
+def check_roles(assistant: MulCot, student: MulCot, pictures: Sequence[Any] = ()) -> None:
+    """`UsageError` where the two cannot be compared token by token: other vocabularies, or other tokens for one of some
+    pictures. They read the same rows."""
+    names = ("the assistant", "the student")
+    check_vocabularies(assistant.vlm.tokenizer.get_vocab(), student.vlm.tokenizer.get_vocab(), names)
+    for picture in pictures:
+        its, own = (model.vlm.span(model.look.grid(picture)) for model in (assistant, student))
+        if its != own:
+            raise UsageError(
+                f"the assistant {assistant.vlm.name} has {len(its)} tokens of a picture, the student "
+                f"{student.vlm.name} {len(own)}: give both the same `picture` settings, take two models of one family, "
+                "or set distil.weight=0 to distil by chains alone"
+            )
+
+
 class Taught(nn.Module):
     """A student that listens to its assistant while it learns: the loss has the assistant's probabilities in it.
 
@@ -151,9 +167,7 @@ class Taught(nn.Module):
         self, student: MulCot, assistant: MulCot, weight: float, temperature: float, squared: bool, mask: Mask
     ) -> None:
         super().__init__()
-        check_vocabularies(
-            assistant.vlm.tokenizer.get_vocab(), student.vlm.tokenizer.get_vocab(), ("the assistant", "the student")
-        )
+        check_roles(assistant, student)
         self.student = student
         self._assistant = [assistant.eval().requires_grad_(False)]  # in a list: not a part that is learnt or saved
         self._settings: dict[str, Any] = {"weight": weight, "temperature": temperature, "squared": squared}
