@@ -85,7 +85,7 @@ def run_row(
             only = _held_out(recipe)
         learnt = _learnt(recipe, table)
         settings = {"recipe": str(row.recipe), "settings": list(row.settings), "val": run.metrics["val"]}
-        told = ("seconds", "stages", "roles", "graphs", "attention", "warnings", "tuned")
+        told = ("seconds", "precision", "stages", "roles", "graphs", "attention", "warnings", "tuned")
         settings |= {name: run.metrics[name] for name in told if name in run.metrics}
     model = load(trained if row.recipe is not None else row.model or "starter")
     found = evaluate(
