@@ -77,6 +77,7 @@ def run_row(
     only: list[str] | None = None
     learnt: Sequence[str] = ("train",)
     trained = _run_folder(table, row, seed)
+    references = _references(table, root) if row.writes else None
     if row.recipe is not None:
         overrides = [*row.settings, f"train.seed={seed}", f"data.root={root}", f"out={trained}"]
         recipe = load_recipe(row.recipe, overrides)
@@ -96,7 +97,7 @@ def run_row(
         batch=row.batch,
         only=only,
         learnt=learnt,
-        references=_references(table, root) if row.writes else None,
+        references=references,
         written=table.written,
         progress=report,
     )
@@ -121,7 +122,14 @@ def _references(table: Table, root: Path) -> dict[str, str] | None:
     from memescope.rationales.audit_input import read_any
 
     memes = read_split(root / table.data, table.split)
-    return {its: one.rationale for its, one in read_any(table.rationales, memes, table.tasks[0]).items()}
+    there = {meme.id for meme in memes}
+    found = {its: one.rationale for its, one in read_any(table.rationales, memes, table.tasks[0]).items()}
+    if not there & found.keys():
+        raise UsageError(
+            f"table {table.name}: {table.rationales} has no rationale of the {table.split} split of {table.data}: "
+            "name another file, or leave rationales out"
+        )
+    return found
 
 
 def _learnt(recipe: Recipe, table: Table) -> Sequence[str]:
