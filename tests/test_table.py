@@ -317,6 +317,27 @@ def test_what_models_write_is_measured_beside_their_answers(tmp_path: Path, monk
     assert "without synonyms" in text or "with synonyms" in text
 
 
+def test_references_of_no_measured_meme_are_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from memescope import cli
+    from memescope.curation.synth import synth
+    from memescope.datasets import read_split
+
+    synth(tmp_path / "drawn", 30, 0, languages=["en"], splits=True, sides=(200, 260))
+    references = tmp_path / "teacher.json"
+    references.write_text(json.dumps({meme.id: meme.text for meme in read_split(tmp_path / "drawn", "train")}))
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        f"{{name: t, title: t, data: drawn, tasks: [sentiment], figures: [accuracy], against: one,"
+        f" rationales: {references}, rows: [{{name: one, recipe: {tmp_path / 'no such recipe'}}}]}}"
+    )
+    monkeypatch.setattr("memescope.training.table_run.train", lambda *_, **__: pytest.fail("it was trained"))
+    options = ["table", str(path), "--root", str(tmp_path), "--results", str(tmp_path / "results"), "--run"]
+    assert cli.run(options) != 0
+    assert "has no rationale of the test split of drawn" in capsys.readouterr().err
+
+
 def test_a_table_may_be_like_another_one(tmp_path: Path) -> None:
     rows = [{"name": name, "baseline": "tfidf"} for name in ("a", "b", "own")]
     base = {"name": "base", "title": "t", "data": "x", "tasks": ["harmful"], "figures": ["auroc"], "rows": rows}
