@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,12 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
-) -> None:
-    """No test reads or leaves anything in the user's cache. The compiled scan is kept in pytest's own cache."""
-    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    if pytestconfig.cache is not None:
-        monkeypatch.setenv("MEMESCOPE_SSM_BUILD", str(pytestconfig.cache.mkdir("ssm")))
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
+    """No test, nor what several of them share, reads or leaves anything in the user's cache. The compiled scan is kept
+    in pytest's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMESCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        if pytestconfig.cache is not None:
+            patch.setenv("MEMESCOPE_SSM_BUILD", str(pytestconfig.cache.mkdir("ssm")))
+        yield
