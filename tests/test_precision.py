@@ -32,8 +32,8 @@ def test_it_is_fast_where_the_processor_says_so(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert precision.fast_bf16() is fast
     assert precision.fast_bf16("meta") is False
-    assert precision.computed_in("bf16") == ("bf16" if fast else "float32")
-    assert precision.computed_in("float32") == "float32"
+    assert precision.trains_in("bf16") == ("bf16" if fast else "float32")
+    assert precision.trains_in("float32") == "float32"
 
 
 def test_products_are_of_the_precision_asked_where_that_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_doctor_says_what_training_computes_in(
     fast: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     precision = pytest.importorskip("memescope.backbones.precision", exc_type=ImportError)
-    monkeypatch.setattr(precision, "computed_in", lambda wanted: fast)
+    monkeypatch.setattr(precision, "trains_in", lambda wanted: fast)
     assert run(["doctor"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("training: PyTorch"))
     assert line.endswith(told)

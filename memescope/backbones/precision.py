@@ -34,7 +34,7 @@ def products(precision: str, device: torch.device | str) -> AbstractContextManag
     return nullcontext()
 
 
-def computed_in(precision: str) -> str:
+def trains_in(precision: str) -> str:
     """What a recipe's `train.precision` (float32 or bf16) comes to on the device that trains."""
     wanted = precision == "bf16" and fast_bf16("cuda" if torch.cuda.is_available() else "cpu")
     return "bf16" if wanted else "float32"

@@ -176,7 +176,6 @@ def features(made: Any, rounds: int, batch: int) -> dict[str, Any]:
 
 def batches(made: Any, batch_count: int) -> dict[str, Any]:
     """Rows of one epoch in batches by length and in random ones, both of at most `CAP` padded tokens."""
-
     from memescope.models.batching import length_batches
 
     rng = Random(0)

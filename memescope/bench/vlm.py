@@ -157,7 +157,6 @@ def rows_of_a_meme(rng: Random, tasks: int) -> list[Any]:
 
 def our_step(made: Any, rows: Sequence[Any], features: Any) -> None:
     """One batch, both ways, on features as they are kept."""
-
     from memescope.backbones.vlm import Sight
     from memescope.models.vlm.rows import collate
 
@@ -170,7 +169,6 @@ def our_step(made: Any, rows: Sequence[Any], features: Any) -> None:
 
 def plain_step(made: Any, rows: Sequence[Any]) -> None:
     """One batch, both ways, as transformers' own model and a loop around it do it: the pictures are encoded."""
-
     from memescope.backbones.tinyvlm import TinyVlmImageProcessor
     from memescope.models.vlm.rows import collate
 

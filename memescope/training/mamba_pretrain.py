@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from memescope.atomic import write_whole
-from memescope.backbones.precision import computed_in
+from memescope.backbones.precision import trains_in
 from memescope.errors import UsageError
 from memescope.training.mamba import tricks
 from memescope.training.mamba_pretrain_data import PretrainData, read_pictures, read_texts
@@ -103,7 +103,7 @@ def train_pretrain(recipe: PretrainRecipe, report: Progress) -> dict[str, Any]:
     metrics = {
         "recipe": recipe.name,
         "seed": recipe.train.seed,
-        "precision": computed_in(recipe.train.precision),
+        "precision": trains_in(recipe.train.precision),
         "rows": len(train),
         "val_rows": len(val),
         "parameters": sum(p.numel() for p in learner.backbone.parameters()),

@@ -117,12 +117,12 @@ def _starter() -> dict[str, Any]:
 def _training() -> dict[str, Any]:
     import torch
 
-    from memescope.backbones.precision import computed_in
+    from memescope.backbones.precision import trains_in
 
     device = f"processor, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()
-    return {"torch": torch.__version__, "device": device, "bf16 is computed in": computed_in("bf16")}
+    return {"torch": torch.__version__, "device": device, "bf16 is computed in": trains_in("bf16")}
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from memescope.atomic import write_whole
-from memescope.backbones.precision import computed_in
+from memescope.backbones.precision import trains_in
 from memescope.cache import cache_folder
 from memescope.datasets import split_hash, spread
 from memescope.errors import UsageError
@@ -91,7 +91,7 @@ def train_staged(
     metrics = {
         "recipe": recipe.name,
         "seed": recipe.train.seed,
-        "precision": computed_in(recipe.train.precision),
+        "precision": trains_in(recipe.train.precision),
         "rows": len(train),
         "split_hash": split_hash(train),
         "val_rows": len(val),

@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from memescope.atomic import write_whole
-from memescope.backbones.precision import computed_in
+from memescope.backbones.precision import trains_in
 from memescope.errors import UsageError
 from memescope.evaluation.metrics import Scored, figures, scored
 from memescope.locks import lock
@@ -231,7 +231,7 @@ def _train(
         warmup_steps=math.ceil(stage.warmup * total),
         lr_scheduler_type=kinds[stage.schedule],
         seed=settings.seed,
-        bf16=computed_in(settings.precision) == "bf16",
+        bf16=trains_in(settings.precision) == "bf16",
         optim="adamw_torch_fused",
         use_cpu=on_cpu,
         eval_strategy="steps" if total < steps else "epoch",
