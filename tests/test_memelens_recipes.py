@@ -84,3 +84,11 @@ def test_both_orders_share_the_stage_of_labels() -> None:
     first, second = zip(*keys, strict=True)
     assert first[0] == first[1] == first[2] != first[3]
     assert len(set(second)) == 4
+
+
+def test_the_configuration_for_eight_gpus_is_one_of_accelerate() -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = load_config_from_file(str(ROOT / "recipes" / "accelerate" / "eight-gpus.yaml"))
+    assert (found.distributed_type, found.num_processes) == ("MULTI_GPU", 8)
+    assert not found.fsdp_config  # weights are shared out by train.shard

@@ -14,6 +14,7 @@ import pytest
 import tiny
 import tiny_vlm
 from label_server import LabelServer
+from together import run_together
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -551,3 +552,43 @@ def test_what_cannot_be_merged_is_told(pair: list[Path], run: Any, tmp_path: Pat
         merge_runs(pair, tmp_path / "c", density=0.0)
     with pytest.raises(UsageError, match="expected one of linear"):
         merge_runs(pair, tmp_path / "d", "svd")  # type: ignore[arg-type]
+
+
+# several processes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", ["qwen", "tinyvlm"])
+def test_processes_that_share_out_weights_learn_what_one_does(
+    make: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stages with a merge between: losses, answers and written run are those of one process."""
+    path = tmp_path / "recipe.json"
+    vlm = getattr(tiny_vlm, make)(tmp_path / "hub")
+    recipe = _recipe(root, vlm, tmp_path / "one", model={"lora": {"r": 4, "alpha": 8, "dropout": 0.0}})
+    path.write_text(json.dumps(recipe), "utf-8")
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    train(path)
+    where = [f"out={tmp_path / 'two'}", "train.shard=true"]
+    run_together(["train", str(path), *where], MEMESCOPE_CACHE=str(tmp_path / "cache-two"))
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    learnt = [(entry["stage"], entry["loss"]) for entry in one if "grad_norm" in entry]
+    assert [stage for stage, _ in learnt] == ["label"] * 3 + ["explain"] * 3
+    assert [(entry["stage"], entry["loss"]) for entry in two if "grad_norm" in entry] == [
+        (stage, pytest.approx(loss, rel=1e-3)) for stage, loss in learnt
+    ]
+    shares = json.loads((tmp_path / "two" / "metrics.json").read_text())["shares"]
+    assert shares["processes"] == 2
+    assert shares["here"] == shares["parameters"] / 2 > 0
+    first, second = (load(tmp_path / name) for name in ("one", "two"))
+    memes = tiny.memes(3)
+    for a, b in zip(first.answer(memes), second.answer(memes), strict=True):
+        for task, answer in a.answers.items():
+            assert b.answers[task].probabilities == pytest.approx(answer.probabilities, abs=1e-3)
+
+
+def test_only_weights_that_rest_are_shared_out(root: Path, vlm: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"without model\.lora none do"):
+        train(_recipe(root, vlm, tmp_path / "run", model={"lora": None}, train={"shard": True}))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from shutil import copy
 from typing import Any
 
 import pytest
 import tiny
+from together import run_together
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -254,20 +251,7 @@ def test_two_processes_that_share_batches_learn_what_one_does(
     where = {name: _settings(drawn, tmp_path / name, hub["llama"], hub["clip"], *more) for name in ("one", "two")}
     monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache-one"))
     train(path, *where["one"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    together = {"MEMESCOPE_CACHE": str(tmp_path / "cache-two"), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    together |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "memescope.cli", "train", str(path), *where["two"]],
-            env=os.environ | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=500)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
+    said = run_together(["train", str(path), *where["two"]], MEMESCOPE_CACHE=str(tmp_path / "cache-two"))
     assert b"measure it with" in said[0]
     assert said[1] == b""
     one, two = (

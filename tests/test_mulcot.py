@@ -15,6 +15,7 @@ import tiny_vlm
 import torch
 from PIL import Image
 from teacher_server import FaultyServer
+from together import run_together
 
 from memescope.errors import UsageError
 from memescope.evaluation.predictions import Row, Said
@@ -317,6 +318,23 @@ def test_one_command_trains_all_roles_and_the_run_answers(
     train(content | {"distil": {"weight": 0.7}, "out": str(tmp_path / "other")},
           progress=lambda stage, done, total: said.append(stage))  # fmt: skip
     assert list(dict.fromkeys(said)) == ["student: learn"]
+
+
+def test_two_processes_train_the_roles_that_one_does(
+    prepared: Path, languages: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = recipe_of(prepared, languages, tmp_path / "one")
+    for part in (content, content["assistant"]):
+        part["stages"] = [part["stages"][0] | {"batch_size": 4}]
+    (tmp_path / "recipe.json").write_text(json.dumps(content), "utf-8")
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    one = train(tmp_path / "recipe.json")
+    cache = {"MEMESCOPE_CACHE": str(tmp_path / "cache-two")}
+    run_together(["train", str(tmp_path / "recipe.json"), f"out={tmp_path / 'two'}"], **cache)
+    two = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert two["roles"]["augmentation"] == one.metrics["roles"]["augmentation"]
+    ours, theirs = (found["roles"]["assistant"]["stages"][0]["chosen"] for found in (one.metrics, two))
+    assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-2)
 
 
 def test_controls_without_assistant_or_chains(prepared: Path, languages: tuple[str, str], tmp_path: Path) -> None:

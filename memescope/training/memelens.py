@@ -18,8 +18,9 @@ from memescope.meme import Meme, Reading
 from memescope.models.memelens.prompting import Layout, Manner, Order, graded_forms, learnt_languages
 from memescope.models.memelens.wording import Setting, load_wording
 from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture
+from memescope.training.processes import processes
 from memescope.training.run import Progress
-from memescope.training.staged.recipe import Objective, Stage
+from memescope.training.staged.recipe import Objective, Stage, StagedTraining
 from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class MemeLensPart(VlmPart):
     head: bool = False
 
 
+class MemeLensTraining(StagedTraining):
+    """`shard`: processes that train together share out the frozen weights of the language model, too (FSDP)."""
+
+    shard: bool = False
+
+
 class MemeLensRecipe(VlmRecipe):
     """One row of a table of MemeLens models."""
 
@@ -57,6 +64,7 @@ class MemeLensRecipe(VlmRecipe):
 
     model: MemeLensPart
     data: MemeLensData
+    train: MemeLensTraining = MemeLensTraining()
 
     @model_validator(mode="after")
     def _coarse_tasks_have_a_graded_form(self) -> Self:
@@ -70,6 +78,12 @@ class MemeLensRecipe(VlmRecipe):
     def _heads_learn_labels(self) -> Self:
         if self.model.head and any(stage.objective != "label" for stage in self.stages):
             raise ValueError("model.head: a head names labels and writes nothing: its stages learn the objective label")
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_weights_are_shared_out(self) -> Self:
+        if self.train.shard and self.model.lora is None:
+            raise ValueError("train.shard shares out weights that rest, and without model.lora none do")
         return self
 
     def model_matters(self, stages: Sequence[Stage]) -> dict[str, Any]:
@@ -88,7 +102,8 @@ def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     learner = MemeLensLearner(
         recipe, explained_tasks(train, recipe.data.tasks), learnt_languages(train, recipe.model.setting)
     )
-    return train_staged(recipe, learner, report, train, val, begin=learner.begin, end=learner.end)
+    told = {} if learner.shares is None else {"shares": learner.shares}
+    return train_staged(recipe, learner, report, train, val, begin=learner.begin, end=learner.end, more=lambda: told)
 
 
 class MemeLensLearner(VlmLearner):
@@ -110,10 +125,19 @@ class MemeLensLearner(VlmLearner):
         if part.instructions is not None:
             self.lens.learning = replace(manner, wording=wording)
         self._explained = explained
+        self.shares: dict[str, int] | None = None
+        if recipe.train.shard and processes() > 1:
+            from memescope.training.sharding import share_out
+
+            self.shares = share_out(self.made)
 
     def begin(self, number: int, stage: Stage) -> None:
         """Also: from the first stage with explanations on, the tasks that have them are asked for them."""
         super().begin(number, stage)
+        if self.shares is not None:
+            from memescope.training.sharding import leave_alone
+
+            leave_alone(self.model)
         if stage.objective in ("both", "explain"):
             self.lens.change(explained=self._explained)
             self._rows.clear()
@@ -143,6 +167,10 @@ class MemeLensLearner(VlmLearner):
         for coarse, graded in self.lens.derived.items():
             card[coarse] = {"trained_on": f"added up from {graded}", "explanations": "untrained"}
             least[coarse] = least.get(graded)
+        if self.shares is not None:  # nothing is computed any more
+            from memescope.training.sharding import gather
+
+            gather(self.made)
 
     def card(self, metrics: dict[str, Any]) -> str:
         """The run's MODEL_CARD.md."""

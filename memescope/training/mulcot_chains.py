@@ -14,6 +14,7 @@ from memescope.models.mulcot.chain import is_right, shortened, stated_label
 from memescope.rationales.audit_input import read_any
 from memescope.rationales.store import Failure, Rationale, errors_beside, save
 from memescope.taxonomy import load_taxonomy
+from memescope.training.processes import after_the_first, by_the_first
 from memescope.training.run import Progress
 from memescope.training.staged.run import read_staged, usable
 
@@ -37,10 +38,12 @@ def read_chained(recipe: MulCotRecipe, report: Progress) -> tuple[list[Meme], li
     told: dict[str, Any] = {}
     chains: dict[str, Rationale] = {}
     if recipe.teacher is not None:
-        found, told["teacher"] = ask_teacher(recipe.teacher, train, task, report)
+        teacher = recipe.teacher
+        found, told["teacher"] = after_the_first(lambda: ask_teacher(teacher, train, task, report))
         chains = {one.id: one for one in found if isinstance(one, Rationale)}
-        save(recipe.out / CHAINS, chains.values())
-        save(errors_beside(recipe.out / CHAINS), [one for one in found if isinstance(one, Failure)])
+        failures = [one for one in found if isinstance(one, Failure)]
+        by_the_first(lambda: save(recipe.out / CHAINS, chains.values()))
+        by_the_first(lambda: save(errors_beside(recipe.out / CHAINS), failures))
     elif data.rationales is not None:
         chains = read_any(data.rationales, train, task)
     right = {its: _ends_right(one, task) for its, one in chains.items()}
@@ -118,7 +121,7 @@ def add_sampled(
     if settings is None:
         return list(train), {}
     asked = spread([meme for meme in train if assistant.about(meme) in meme.labels], settings.rows)
-    texts = sampled(assistant, key, asked, settings.temperature, settings.seed, report)
+    texts = after_the_first(lambda: sampled(assistant, key, asked, settings.temperature, settings.seed, report))
     more: list[Meme] = []
     right: list[str] = []
     ending = 0

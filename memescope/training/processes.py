@@ -1,4 +1,4 @@
-"""Several processes that train one model on shares of each batch (`accelerate launch`, `torchrun`).
+"""Several processes that train one model on shares of each batch (`torchrun`, `accelerate launch`).
 
 Each has the whole model, learns from its share and answers the selection split for itself; the first one writes.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from memescope.errors import UsageError
 
+T = TypeVar("T")
 SHARDED = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 """What accelerate sets where no process has the whole model."""
 
@@ -34,8 +35,8 @@ def begin() -> None:
 
     if any(os.environ.get(name, "false").lower() in ("true", "1") for name in SHARDED):
         raise UsageError(
-            "processes share batches here, not the weights of a model (FSDP, DeepSpeed): for a model that is larger "
-            "than a GPU take memescope train RECIPE --export FORM (recipes of memelens), and train with what it writes"
+            "processes share batches here, and accelerate is not to share out weights (FSDP, DeepSpeed): for a model "
+            "that is larger than a GPU take train.shard=true (recipes of memelens), or --export FORM for other tools"
         )
     PartialState(cpu=not torch.cuda.is_available())
 
@@ -58,6 +59,16 @@ def by_the_first(write: Callable[[], Any]) -> None:
     if is_first():
         write()
     wait_for_all()
+
+
+def after_the_first(find: Callable[[], T]) -> T:
+    """What each process finds, the first before the others: these take from the cache what it asked or wrote."""
+    if not is_first():
+        wait_for_all()
+    found = find()
+    if is_first():
+        wait_for_all()
+    return found
 
 
 def _from_first(value: Any) -> Any:

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.distributed.tensor import DTensor, distribute_tensor
+
 from memescope.backbones.vlm import Vlm
 from memescope.errors import UsageError
 
@@ -48,7 +51,22 @@ def add(vlm: Vlm, lora: Mapping[str, Any]) -> Any:
 
 def merge(vlm: Vlm, peft: Any) -> None:
     """The adapter's product becomes part of the weights; nothing is left of it but what it does."""
-    vlm.model = peft.merge_and_unload()
+    from peft.tuners.lora import LoraLayer
+
+    adapted = [layer for layer in peft.modules() if isinstance(layer, LoraLayer)]
+    shared = [layer for layer in adapted if isinstance(layer.get_base_layer().weight, DTensor)]
+    for layer in shared:
+        _add_to_share(layer)
+    vlm.model = peft.unload() if shared else peft.merge_and_unload()
+
+
+@torch.no_grad()
+def _add_to_share(layer: Any) -> None:
+    """What PEFT does to weights that are whole, where each process has a part of them (`training.sharding`)."""
+    weight = layer.get_base_layer().weight
+    for name in layer.active_adapters:
+        whole = layer.get_delta_weight(name).to(weight.dtype)
+        weight += distribute_tensor(whole, weight.device_mesh, weight.placements)
 
 
 def save(peft: Any, folder: Path) -> None:
