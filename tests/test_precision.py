@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from memescope.backbones import precision  # noqa: E402
+from memescope.cli import run  # noqa: E402
 
 
 def able(monkeypatch: pytest.MonkeyPatch, **there: object) -> None:
@@ -43,3 +45,16 @@ def test_products_are_of_the_precision_asked_where_that_is_fast(monkeypatch: pyt
         with precision.products("bfloat16", "cpu"):
             assert (a @ a).dtype == dtype
     assert isinstance(precision.products("float32", "cpu"), nullcontext)
+
+
+def test_train_says_what_it_computes_in_where_that_is_not_what_was_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for there, setting, says in (
+        ({}, [], True), ({"amx_bf16": True}, [], False), ({}, ["train.precision=float32"], False),
+    ):  # fmt: skip
+        able(monkeypatch, **there)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        recipe = Path(__file__).parent.parent / "recipes" / "memelens" / "single-offline.yaml"
+        assert run(["train", str(recipe), "data.root=/nowhere", *setting]) != 0
+        assert ("computed in float32" in capsys.readouterr().err) is says

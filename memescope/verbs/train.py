@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from memescope.training.recipe import Recipe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,15 +35,15 @@ def train_model(
     """
     from memescope.training import train
     from memescope.training.processes import is_first
+    from memescope.training.recipe import load_recipe
     from memescope.verbs.progress import progress
 
+    loaded = load_recipe(recipe, settings or [])
     if export is not None:
         from memescope.errors import UsageError
         from memescope.training.memelens import MemeLensRecipe
         from memescope.training.memelens_export import export_recipe
-        from memescope.training.recipe import load_recipe
 
-        loaded = load_recipe(recipe, settings or [])
         if not isinstance(loaded, MemeLensRecipe):
             raise UsageError(f"{recipe}: only recipes of the family memelens can be exported")
         rows = export_recipe(loaded, export, loaded.out)
@@ -49,8 +52,9 @@ def train_model(
         else:
             print(f"{loaded.out}: {', '.join(f'{count} {name}' for name, count in rows.items())}; start run.sh there")
         return
+    _say_precision(loaded)
     with progress("train", quiet=as_json) as report:
-        run = train(recipe, *(settings or []), progress=report)
+        run = train(loaded, progress=report)
     if not is_first():
         return
     if as_json:
@@ -68,3 +72,19 @@ def train_model(
     for line in run.metrics.get("warnings", []):
         print(f"memescope train: warning: {line}", file=sys.stderr)
     print(f"\n{run.folder}: measure it with: memescope eval {run.folder} --data FOLDER")
+
+
+def _say_precision(recipe: Recipe) -> None:
+    """A line where the recipe's precision is not what this device is fast at."""
+    wanted = getattr(getattr(recipe, "train", None), "precision", "float32")
+    if wanted == "float32":
+        return
+    from memescope.backbones.precision import trains_in
+    from memescope.training.processes import is_first
+
+    if trains_in(wanted) != wanted and is_first():
+        print(
+            f"memescope train: this device does not multiply {wanted} by itself: computed in {trains_in(wanted)}, "
+            "which takes longer (docs/train.md, train.precision)",
+            file=sys.stderr,
+        )
