@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,43 @@ def test_what_cannot_be_exported_is_told(recipe: Any, tmp_path: Path) -> None:
     (tmp_path / "full" / "x").write_text("x")
     with pytest.raises(UsageError, match="not an empty folder"):
         export_recipe(recipe(), "ms-swift", tmp_path / "full")
+
+
+def test_settings_that_both_tools_have_are_exported(recipe: Any, tmp_path: Path) -> None:
+    settings = [
+        "stages.0.schedule=constant", "stages.0.select=last", "train.max_steps=7",
+        "model.lora.targets=[q_proj, v_proj]", "model.picture.min_pixels=784",
+    ]  # fmt: skip
+    export_recipe(recipe(*settings), "ms-swift", tmp_path / "swift")
+    script = (tmp_path / "swift" / "run.sh").read_text("utf-8").replace("\\\n", " ")
+    assert "export MIN_PIXELS=784" in script
+    commands = [shlex.split(line) for line in script.splitlines() if line.startswith("swift ")]
+    first, merge, second, _ = (dict(zip(one[2::2], one[3::2], strict=True)) for one in commands)
+    assert (first["--lr_scheduler_type"], first["--max_steps"]) == ("constant_with_warmup", "7")
+    assert (first["--load_best_model_at_end"], second["--load_best_model_at_end"]) == ("false", "true")
+    assert merge["--adapters"] == "label-out/last"
+    assert "--target_modules" not in first
+    layers = ["self_attn.q_proj", "self_attn.k_proj", "mlp.up_proj", "self_attn.v_proj"]
+    taken = [one for one in layers if re.fullmatch(first["--target_regex"], f"model.language_model.layers.3.{one}")]
+    assert taken == ["self_attn.q_proj", "self_attn.v_proj"]
+    assert not re.fullmatch(first["--target_regex"], "model.vision_model.encoder.layers.3.self_attn.q_proj")
+
+    export_recipe(recipe(*settings), "llama-factory", tmp_path / "factory")
+    config = yaml.safe_load((tmp_path / "factory" / "label.yaml").read_text("utf-8"))
+    assert (config["lr_scheduler_type"], config["max_steps"]) == ("constant_with_warmup", 7)
+    assert (config["lora_target"], config["image_min_pixels"]) == ("q_proj,v_proj", 784)
+    assert config["load_best_model_at_end"] is False
+
+
+def test_settings_that_the_tools_do_not_have_are_refused(recipe: Any, tmp_path: Path) -> None:
+    for setting, says in (
+        ("stages.1.select=macro_f1", "stage 'explain': .* cannot measure macro_f1"),
+        ("model.picture.do_image_splitting=false", r"model\.picture: .* no do_image_splitting"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            export_recipe(recipe(setting), "ms-swift", tmp_path / "out")
+    whole = recipe()
+    (tmp_path / "sets" / "own" / "images" / "val1.png").unlink()
+    with pytest.raises(UsageError, match=r"'val1': its picture .*val1\.png is not there"):
+        export_recipe(whole, "ms-swift", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -32,11 +32,16 @@ from memescope.training.staged.recipe import Stage
 FORMS = ("ms-swift", "llama-factory")
 MAX_LENGTH = 4096
 """Tokens of a row, as in the paper's scripts."""
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+"""What both tools call a recipe's `schedule`."""
+PIXELS = ("min_pixels", "max_pixels")
+"""The settings of pictures that both tools have."""
 
 
 def export_recipe(recipe: MemeLensRecipe, to: str, out: Path) -> dict[str, int]:
     """Write the folder; rows by file. Raises `UsageError`, before it writes, for a form that is not known, a folder
-    with something in it, a model that those tools do not have, a stage without rows, and a picture that is no file."""
+    with something in it, a model or a setting that those tools do not have, a stage without rows, and a picture that is
+    no file."""
     if to not in FORMS:
         raise UsageError(f"no form {to!r} of a recipe; there are: {', '.join(FORMS)}")
     if out.exists() and any(out.iterdir()):
@@ -44,6 +49,7 @@ def export_recipe(recipe: MemeLensRecipe, to: str, out: Path) -> dict[str, int]:
     part = recipe.model
     if part.vlm == "tinyvlm" or part.head:
         raise UsageError(f"{recipe.name}: a TinyVLM and heads are trained here alone; export a recipe with a hub id")
+    _check(recipe)
     rows = _rows(recipe)
     files = _swift(recipe, rows) if to == "ms-swift" else _factory(recipe, rows)
     out.mkdir(parents=True, exist_ok=True)
@@ -51,6 +57,20 @@ def export_recipe(recipe: MemeLensRecipe, to: str, out: Path) -> dict[str, int]:
         (out / name).write_text(content, "utf-8", errors="backslashreplace")
     (out / SCRIPT).chmod(0o755)
     return {name: len(some) for name, some in rows.items()}
+
+
+def _check(recipe: MemeLensRecipe) -> None:
+    """`UsageError` for what the tools would do otherwise."""
+    if other := sorted(set(recipe.model.picture or {}) - set(PIXELS)):
+        raise UsageError(
+            f"model.picture: the tools have {' and '.join(PIXELS)}, and no {', '.join(other)}: leave it out to export"
+        )
+    for stage in recipe.stages:
+        if stage.select not in ("loss", "last"):
+            raise UsageError(
+                f"stage {stage.name!r}: the tools keep the checkpoint with the lowest loss or the last, and cannot "
+                f"measure {stage.select}: export it with select=loss or select=last"
+            )
 
 
 Conversation = tuple[str, str, str, list[str]]
@@ -102,6 +122,8 @@ def _place(meme: Meme) -> str:
         raise UsageError(
             f"meme {meme.id!r}: its picture is no file; write the set with memescope data export --to ms-swift first"
         )
+    if not meme.image.is_file():
+        raise UsageError(f"meme {meme.id!r}: its picture {meme.image} is not there")
     return str(meme.image.absolute())
 
 
@@ -138,31 +160,27 @@ def _swift(recipe: MemeLensRecipe, rows: Rows) -> dict[str, str]:
         f"{name}.jsonl": "".join(json.dumps(_messages(row), ensure_ascii=False) + "\n" for row in some)
         for name, some in rows.items()
     }
-    pixels = (part.picture or {}).get("max_pixels")
-    lines = [f"export MAX_PIXELS={pixels}"] if pixels else []
+    lines = [f"export {name.upper()}={value}" for name, value in _pixels(recipe)]
     start = part.vlm
     for stage in recipe.stages:
         settings: list[tuple[str, Any]] = [
             ("model", start), ("dataset", f"{stage.name}-train.jsonl"), ("val_dataset", f"{stage.name}-val.jsonl"),
             ("train_type", "lora" if part.lora else "full"), ("torch_dtype", "bfloat16"), *_lora(recipe, "swift"),
             ("max_length", MAX_LENGTH), ("num_train_epochs", f"{stage.epochs:g}"),
-            ("learning_rate", f"{stage.learning_rate:g}"), ("lr_scheduler_type", stage.schedule),
+            ("learning_rate", f"{stage.learning_rate:g}"), ("lr_scheduler_type", SCHEDULES[stage.schedule]),
             ("warmup_ratio", stage.warmup), ("weight_decay", stage.weight_decay),
             ("per_device_train_batch_size", stage.batch_size), ("per_device_eval_batch_size", stage.batch_size),
             ("gradient_accumulation_steps", stage.accumulate), ("eval_strategy", "epoch"), ("save_strategy", "epoch"),
-            ("save_total_limit", 2), ("load_best_model_at_end", "true"), ("seed", recipe.train.seed),
-            ("deepspeed", "zero2"), ("add_version", "false"), ("output_dir", f"{stage.name}-out"),
-            ("create_checkpoint_symlink", "true"),
+            ("save_total_limit", 2), ("load_best_model_at_end", "true" if stage.select == "loss" else "false"),
+            ("seed", recipe.train.seed), ("deepspeed", "zero2"), ("add_version", "false"),
+            ("output_dir", f"{stage.name}-out"), ("create_checkpoint_symlink", "true"), *_steps(recipe),
         ]  # fmt: skip
         lines.append(_command("swift sft", settings))
-        best = f"{stage.name}-out/best"
+        chosen = f"{stage.name}-out/{'best' if stage.select == 'loss' else 'last'}"
         if part.lora:
-            lines.append(
-                _command(
-                    "swift export", [("adapters", best), ("merge_lora", "true"), ("output_dir", f"{stage.name}-merged")]
-                )
-            )
-        start = f"{stage.name}-merged" if part.lora else best
+            merged = [("adapters", chosen), ("merge_lora", "true"), ("output_dir", f"{stage.name}-merged")]
+            lines.append(_command("swift export", merged))
+        start = f"{stage.name}-merged" if part.lora else chosen
     return files | {SCRIPT: _script(recipe, lines)}
 
 
@@ -172,7 +190,21 @@ def _lora(recipe: MemeLensRecipe, tool: str) -> list[tuple[str, Any]]:
         return []
     full = {"r": 16, "alpha": 32, "dropout": 0.05} | lora
     found = [("lora_rank", full["r"]), ("lora_alpha", full["alpha"]), ("lora_dropout", full["dropout"])]
-    return [*found, ("target_modules", "all-linear") if tool == "swift" else ("lora_target", "all")]
+    targets = full.get("targets")
+    if tool == "factory":
+        return [*found, ("lora_target", ",".join(targets) if targets else "all")]
+    if not targets:
+        return [*found, ("target_modules", "all-linear")]
+    # by names alone layers of the picture encoder would be taken, too
+    return [*found, ("target_regex", rf".*(language_model|text_model)\.layers\..*\.({'|'.join(targets)})")]
+
+
+def _pixels(recipe: MemeLensRecipe) -> list[tuple[str, int]]:
+    return [(name, value) for name, value in (recipe.model.picture or {}).items() if value]
+
+
+def _steps(recipe: MemeLensRecipe) -> list[tuple[str, Any]]:
+    return [("max_steps", recipe.train.max_steps)] if recipe.train.max_steps else []
 
 
 def _command(program: str, settings: Sequence[tuple[str, Any]]) -> str:
@@ -184,7 +216,6 @@ def _factory(recipe: MemeLensRecipe, rows: Rows) -> dict[str, str]:
     import yaml
 
     part = recipe.model
-    pixels = (part.picture or {}).get("max_pixels")
     start, lines = part.vlm, ["export FORCE_TORCHRUN=1"]
     template = {"qwen3-vl": "qwen3_vl_nothink", "qwen2.5-vl": "qwen2_vl"}
     found = next((name for key, name in template.items() if key in part.vlm.lower()), None)
@@ -201,12 +232,14 @@ def _factory(recipe: MemeLensRecipe, rows: Rows) -> dict[str, str]:
             "finetuning_type": "lora" if part.lora else "full", **dict(_lora(recipe, "factory")),
             "dataset_dir": ".", "dataset": f"{stage.name}-train", "eval_dataset": f"{stage.name}-val",
             "cutoff_len": MAX_LENGTH, "num_train_epochs": stage.epochs, "learning_rate": stage.learning_rate,
-            "lr_scheduler_type": stage.schedule, "warmup_ratio": stage.warmup, "weight_decay": stage.weight_decay,
-            "per_device_train_batch_size": stage.batch_size, "per_device_eval_batch_size": stage.batch_size,
-            "gradient_accumulation_steps": stage.accumulate, "bf16": True, "eval_strategy": "epoch",
-            "save_strategy": "epoch", "save_total_limit": 2, "load_best_model_at_end": True, "logging_steps": 50,
-            "seed": recipe.train.seed, "report_to": "none", "output_dir": f"{stage.name}-out",
-        } | ({"image_max_pixels": pixels} if pixels else {})  # fmt: skip
+            "lr_scheduler_type": SCHEDULES[stage.schedule], "warmup_ratio": stage.warmup,
+            "weight_decay": stage.weight_decay, "per_device_train_batch_size": stage.batch_size,
+            "per_device_eval_batch_size": stage.batch_size, "gradient_accumulation_steps": stage.accumulate,
+            "bf16": True, "eval_strategy": "epoch", "save_strategy": "epoch", "save_total_limit": 2,
+            "load_best_model_at_end": stage.select == "loss", "logging_steps": 50, "seed": recipe.train.seed,
+            "report_to": "none", "output_dir": f"{stage.name}-out", **dict(_steps(recipe)),
+            **{f"image_{name}": value for name, value in _pixels(recipe)},
+        }  # fmt: skip
         files[f"{stage.name}.yaml"] = yaml.safe_dump(config, sort_keys=False)
         lines.append(f"llamafactory-cli train {stage.name}.yaml")
         merge = {"model_name_or_path": start, "adapter_name_or_path": f"{stage.name}-out", "template": found}
