@@ -14,6 +14,7 @@ from test_vlm import Family, memes, probabilities
 torch = pytest.importorskip("torch")
 
 from memescope.backbones.vlm import load_vlm  # noqa: E402
+from memescope.errors import PictureError  # noqa: E402
 from memescope.meme import Meme  # noqa: E402
 from memescope.training.kept_sights import KeptSights, packed, unpacked  # noqa: E402
 from memescope.training.staged.run import train_staged  # noqa: E402
@@ -168,3 +169,32 @@ def test_features_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.Monkey
     torch.testing.assert_close(one.features, plain.features.half().float(), atol=0, rtol=0)
     other = load_vlm(tiny_vlm.qwen(tmp_path / "q2", size=28 * 28))  # other settings: other features
     assert KeptSights(other)([files[0]])[0].features.shape != first[0].features.shape
+
+
+def test_a_picture_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    kept = KeptSights(load_vlm(tiny_vlm.qwen(tmp_path / "q")))
+    for ask in (kept.grid, lambda file: kept([file])):
+        with pytest.raises(PictureError, match=r"gone\.png': cannot be read: No such file"):
+            ask(tmp_path / "gone.png")
+
+
+def test_features_are_kept_apart_by_what_weights_are_kept_in(tmp_path: Path) -> None:
+    path = tiny_vlm.qwen(tmp_path / "q")
+    whole, rounded = (load_vlm(path, dtype) for dtype in ("float32", "bfloat16"))
+    assert (whole.version, whole.settings) == (rounded.version, rounded.settings)
+    assert whole.seen_by != rounded.seen_by
+    tinyvlm = load_vlm(tiny_vlm.tinyvlm(tmp_path))  # its encoder is always the same: what was kept stays known
+    assert tinyvlm.seen_by == tinyvlm.model.config.vision_version
+
+
+def test_a_model_is_put_where_it_computes_fastest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny_vlm.tinyvlm(tmp_path)
+    Family.create(path, ["harmful"]).save_pretrained(tmp_path / "run")
+    settings = recipe(tmp_path / "out", path)
+    learner = Learner(settings)
+    for name in ("backbones.precision", "models.vlm.model"):
+        monkeypatch.setattr(f"memescope.{name}.best_device", lambda: "meta")
+    learner.begin(0, settings.stages[0])
+    assert learner.made.device.type == "meta"
+    assert Family.load_folder(tmp_path / "run").device.type == "meta"

@@ -1,4 +1,5 @@
-"""What products are computed in: bfloat16 where the device multiplies it by itself, float32 everywhere else.
+"""Where and in what products are computed: on a GPU where there is one; in bfloat16 where the device multiplies it by
+itself, float32 everywhere else.
 
 A processor without instructions for bfloat16 emulates it: a training step of a small language model takes some twenty
 times as long as in float32 there. So `bf16` in a recipe is a wish, and a run's metrics state what became of it.
@@ -10,6 +11,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+
+
+def best_device() -> str:
+    """Where vision-language models compute. `CUDA_VISIBLE_DEVICES` set to nothing keeps them off a GPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def fast_bf16(device: torch.device | str = "cpu") -> bool:
@@ -36,5 +42,5 @@ def products(precision: str, device: torch.device | str) -> AbstractContextManag
 
 def trains_in(precision: str) -> str:
     """What a recipe's `train.precision` (float32 or bf16) comes to on the device that trains."""
-    wanted = precision == "bf16" and fast_bf16("cuda" if torch.cuda.is_available() else "cpu")
+    wanted = precision == "bf16" and fast_bf16(best_device())
     return "bf16" if wanted else "float32"

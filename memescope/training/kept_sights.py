@@ -16,6 +16,7 @@ import torch
 from memescope.backbones.memo import Memo
 from memescope.backbones.vlm import Sight, Vlm
 from memescope.cache import Cache, content_key
+from memescope.errors import PictureError
 from memescope.perception.pictures import open_picture
 from memescope.training.staged.seen import HELD
 
@@ -66,7 +67,11 @@ class KeptSights:
     def _key(self, picture: Any) -> str:
         if isinstance(picture, Path):
             if picture not in self._keys:
-                self._keys[picture] = content_key(self._model, hashlib.sha256(picture.read_bytes()).hexdigest())
+                try:
+                    content = picture.read_bytes()
+                except OSError as error:
+                    raise PictureError(f"{str(picture)!r}: cannot be read: {error.strerror or error}") from None
+                self._keys[picture] = content_key(self._model, hashlib.sha256(content).hexdigest())
             return self._keys[picture]
         return content_key(self._model, open_picture(picture).key)
 

@@ -135,13 +135,20 @@ class VlmLearner(ABC):
         self._rows: dict[tuple[str, str, str], list[Any]] = {}
 
     def begin(self, number: int, stage: Stage) -> None:
-        """Before stage `number` (from 0): the adapter of the stage before is merged, and a new one made."""
+        """Before stage `number` (from 0): the adapter of the stage before is merged, and a new one made. What comes
+        after stages that were trained before (calibration) then is computed where they would have been."""
         import torch
 
         if number and self._recipe.model.lora is not None and self._recipe.model.merge:
             self.made.merge()
             torch.manual_seed(self._recipe.train.seed + number)
             self.made.adapt()
+        self._place()
+
+    def _place(self) -> None:
+        from memescope.backbones.precision import best_device
+
+        self.model.to(best_device())
 
     def end(self, labelled: Sequence[Meme]) -> None:
         """After the last stage: how label scores are summed, by the log-loss of the selection split's labels."""

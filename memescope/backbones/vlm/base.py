@@ -107,8 +107,8 @@ class Vlm(ABC):
 
     @property
     def seen_by(self) -> str:
-        """Names the frozen weights that `see` runs."""
-        return self.version
+        """Names the frozen weights that `see` runs, and what they are kept in: rounded weights see otherwise."""
+        return f"{self.version} {self.model.dtype}"
 
     @property
     def settings(self) -> Any:

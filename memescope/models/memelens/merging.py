@@ -46,7 +46,8 @@ def merge_runs(
     if not 0 < density <= 1:
         raise UsageError(f"density {density}: expected more than 0 and at most 1")
     shares = list(weights) or [1.0] * len(runs)
-    models = [load_folder(Path(run)) for run in runs]
+    # all of them at once: more than a GPU may hold
+    models = [load_folder(Path(run)).to("cpu") for run in runs]
     for run, model in zip(runs, models, strict=True):
         if not isinstance(model, MemeLens) or model.peft is None or (model.config.settings or {}).get("head"):
             raise UsageError(f"{run}: has no adapter to merge; a run of one stage with model.lora has one")

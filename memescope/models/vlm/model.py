@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, Protocol, Self, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from memescope.backbones.base import batches
-from memescope.backbones.precision import computes_in, products
+from memescope.backbones.precision import best_device, computes_in, products
 from memescope.backbones.vlm import Sight, Vlm
 from memescope.errors import UsageError
 from memescope.meme import Evidence, Meme, Reading
@@ -319,16 +319,20 @@ class VlmModel(PreTrainedModel, ABC):
         asks: Sequence[Ask],
         longest: int | None = None,
         draw: tuple[float, Sequence[int]] | None = None,
+        seen: Sequence[Sight | None] | None = None,
+        hidden: Sequence[Tensor | None] | None = None,
     ) -> list[str]:
         """What the model writes when asked, at most `longest` tokens (`max_rationale`): greedily, or drawn at a
-        temperature, by a seed for each meme."""
+        temperature, by a seed for each meme. `seen`: sights in place of its pictures'; `hidden`: see `score`."""
         self.eval()
         rows = [prompt(self.vlm, ask, self._span(meme)) for meme, ask in zip(memes, asks, strict=True)]
         texts = [""] * len(memes)
         for some in batches([len(ids) for ids in rows]):
             shown = [memes[i] if asks[i].image else replace(memes[i], image=None) for i in some]
+            sights = self._seen(shown) if seen is None else [seen[i] for i in some]
             with torch.inference_mode(), self._precision():
-                prefix = read(self.vlm, [rows[i] for i in some], self._seen(shown))
+                unseen = None if hidden is None else [hidden[i] for i in some]
+                prefix = read(self.vlm, [rows[i] for i in some], sights, unseen)
                 choose = Sampled(draw[0], [draw[1][i] for i in some]) if draw else likeliest
                 written = write(prefix, (), {self.vlm.end}, longest or self.config.max_rationale, choose)
             for i, ids in zip(some, written, strict=True):
@@ -369,12 +373,14 @@ class VlmModel(PreTrainedModel, ABC):
 
     @classmethod
     def load_folder(cls, folder: Path) -> Self:
-        """The model that `save_pretrained` wrote, in evaluation mode. The version names its content."""
+        """The model that `save_pretrained` wrote, in evaluation mode, on a GPU where there is one. The version names
+        its content."""
         config, vlm, digest = saving.load(folder)
         made = cls(config, vlm)
         if (folder / saving.ADAPTER).is_dir():
             made.peft = adapters.read(vlm, folder / saving.ADAPTER)
         made.version = f"{config.name}-{digest}"
+        nn.Module.to(made, best_device())
         return made.eval()
 
 
