@@ -2,7 +2,7 @@
 
 MemeLens (arXiv 2601.12539) fine-tunes Qwen3-VL with LoRA as a classifier on `<image> text`: what the model has read at
 the last token of the prompt goes through a linear layer. Here each task has a layer of its own, and a multilabel task
-one output for each label.
+one output for each label. The phrase that a task is about, where a meme names one, stands behind the text.
 
 Shape letters: `b` memes, `t` tokens, `d` width, `k` labels of a task.
 """
@@ -53,7 +53,9 @@ class HeadModel(MemeLens):
     def rows(self, meme: Meme, objective: str, pack: bool = False) -> list[Row]:
         """One row: the prompt, of which no token is learnt."""
         text = plain(self.short(meme.text)).strip() if self.manner.text else ""
-        ask = Ask("", text, "", self.manner.image)
+        # one post has a row, and a label, for each phrase that is asked about
+        phrase = f"Asked about: {plain(meme.aspect)}" if meme.aspect else ""
+        ask = Ask("", "\n".join(filter(None, (text, phrase))), "", self.manner.image)
         ids = prompt(self.vlm, ask, self._span(meme))
         return [Row(ids, [IGNORED] * len(ids))]
 
@@ -96,15 +98,15 @@ class HeadModel(MemeLens):
         if hidden is not None and any(one is not None for one in hidden):
             raise UsageError(f"{self.name} has heads: places of its picture cannot be hidden one by one")
         self.eval()
+        device = self.vlm.text_model.get_input_embeddings().weight.device
         rows = [self.rows(meme, "label")[0] for meme in memes]
         found: list[dict[str, Tensor]] = [{} for _ in memes]
         for some in batches([len(row) for row in rows]):
-            sights = self._seen([memes[i] for i in some]) if seen is None else [seen[i] for i in some]
-            shown = [
-                one for one, i in zip(sights, some, strict=True) if one is not None and self.vlm.image in rows[i].ids
-            ]
+            shown = [i for i in some if self.vlm.image in rows[i].ids]
+            sights = self._seen([memes[i] for i in shown]) if seen is None else [seen[i] for i in shown]
+            batch = {name: its.to(device) for name, its in collate([rows[i] for i in some], self.vlm.pad).items()}
             with torch.inference_mode(), self._precision():
-                last = self._last(collate([rows[i] for i in some], self.vlm.pad), shown)
+                last = self._last(batch, [one for one in sights if one is not None])
                 scores = {task: head(last).float() for task, head in self.heads.items()}
             for place, i in enumerate(some):
                 found[i] = {task: its[place] for task, its in scores.items()}
@@ -117,7 +119,7 @@ class HeadModel(MemeLens):
         def ask(versions: Sequence[Meme]) -> list[Tables]:
             return [{task: table.cpu().numpy() for task, table in one.items()} for one in self.tables(versions)]
 
-        opened = meme if meme.image is None else replace(meme, image=open_picture(meme.image))
+        opened = replace(meme, image=open_picture(meme.image)) if self.looks and meme.image is not None else meme
         scene = MemeVersions(opened, ask, self.manner.text, self.manner.image)
         return explain_scene(scene, {task: load_taxonomy()[task].labels for task in tasks})
 

@@ -27,12 +27,13 @@ from torch import Tensor
 from memescope.backbones.vlm import Sight
 from memescope.datasets.conversations import plain
 from memescope.errors import UsageError
-from memescope.meme import Evidence, Meme
+from memescope.meme import Answer, Evidence, Meme
 from memescope.models.memelens.prompting import (
     EXPLANATION,
     LABEL,
     Manner,
     can_ask,
+    check_order,
     graded_forms,
     manner_of,
     read_reply,
@@ -82,6 +83,15 @@ class MemeLens(VlmModel):
         """The tasks it answers: those it is asked, then those that are added up."""
         known = (*(self.config.tasks or ()), *self.derived)
         return known if self.wanted is None else tuple(task for task in known if task in self.wanted)
+
+    @property
+    def looks(self) -> bool:
+        """Whether it is shown pictures: one that is not can do without them."""
+        return self.manner.image
+
+    def _span(self, meme: Meme) -> tuple[int, ...] | None:
+        # a picture that is not shown may be missing or broken: it is not opened for its size
+        return super()._span(meme) if self.looks else None
 
     @contextmanager
     def asked_for(self, tasks: Sequence[str]) -> Iterator[None]:
@@ -172,16 +182,30 @@ class MemeLens(VlmModel):
     ) -> list[dict[str, Tensor]]:
         """As for every family; with explain-first a task's explanation is written before its labels are scored."""
         if instructions is None and self.manner.order == "explain-first" and self.manner.explained:
-            instructions = [list(some) for some in self._after_reasons(memes)]
+            instructions = [list(some) for some in self._after_reasons(memes, seen, hidden)]
         return super().score(memes, instructions, seen, hidden)
 
-    def _after_reasons(self, memes: Sequence[Meme]) -> list[list[Instruction]]:
+    def _after_reasons(
+        self,
+        memes: Sequence[Meme],
+        seen: Sequence[Sight | None] | None = None,
+        hidden: Sequence[Tensor | None] | None = None,
+    ) -> list[list[Instruction]]:
+        """Each meme's instructions, behind what it writes of those that are explained. It writes from what it may look
+        at: a place that is `hidden` from the label is hidden from its explanation, too."""
         found = [self.instructions(meme, self.tasks) for meme in memes]
         places = [
             (i, j) for i, some in enumerate(found) for j, one in enumerate(some) if one.task in self.manner.explained
         ]
+        check_order(self.manner.order, sorted({found[i][j].task for i, j in places}))
         asks = [Ask(found[i][j].system, found[i][j].prompt, "", found[i][j].image) for i, j in places]
-        for (i, j), said in zip(places, self.write([memes[i] for i, _ in places], asks), strict=True):
+        written = self.write(
+            [memes[i] for i, _ in places],
+            asks,
+            seen=None if seen is None else [seen[i] for i, _ in places],
+            hidden=None if hidden is None else [hidden[i] for i, _ in places],
+        )
+        for (i, j), said in zip(places, written, strict=True):
             before = said.partition(LABEL)[0].strip() or EXPLANATION
             found[i][j] = replace(found[i][j], lead=f"{before}\n{LABEL}")
         return found
@@ -212,6 +236,7 @@ class MemeLens(VlmModel):
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
         """As for every family; only these tasks are asked of the meme's many versions."""
         known = [task for task in tasks if task in self.tasks]
+        meme = meme if self.looks else replace(meme, image=None)
         with self.asked_for(known if len(known) == len(tasks) else self.tasks):
             return super().explain(meme, tasks)
 
@@ -243,20 +268,25 @@ class MemeLens(VlmModel):
         if asked not in (self.config.tasks or ()):
             raise UsageError(f"{self.name} is not asked {task!r}; it is asked {', '.join(self.config.tasks or ())}")
         with self.asked_for((asked,)):
-            answers = [reading.answers[asked].label for reading in self.answer(memes)]
-        asks = [self._ask(meme, asked, label) for meme, label in zip(memes, answers, strict=True)]
+            answers = [reading.answers[asked] for reading in self.answer(memes)]
+        asks = [self._ask(meme, asked, answer) for meme, answer in zip(memes, answers, strict=True)]
         texts = []
         for said, ask in zip(self.write(memes, asks), asks, strict=True):
             texts.append(said if ask.lead else read_reply(said, {})[1] or said.partition(LABEL)[0].strip())
         return [Explanation(task, text, asked in self.manner.explained) for text in texts]
 
-    def _ask(self, meme: Meme, task: str, label: str | list[str] | None) -> Ask:
-        """`label`, where it is given and comes first, is what the explanation is then of."""
+    def _ask(self, meme: Meme, task: str, answer: Answer) -> Ask:
+        """What an explanation of this answer is asked with: where the label comes first, it is given. Of several labels
+        the most probable is explained: one that was answered, or, where none was, why not even that one."""
         instruction = self._instruction(meme, task, self.manner, explain=True)
-        lead = ""
-        if isinstance(label, str) and self.manner.order == "classify-first":
-            lead = f"{LABEL} {instruction.labels[label]}\n{EXPLANATION}"
-        ask, _ = instruction.questions()[0]
+        likeliest = max(answer.probabilities, key=answer.probabilities.__getitem__)
+        if instruction.multilabel:
+            ask, (no, yes) = instruction.questions()[list(instruction.labels).index(likeliest)]
+            said = yes if likeliest in (answer.label or ()) else no
+        else:
+            ask, _ = instruction.questions()[0]
+            said = instruction.labels[likeliest]
+        lead = f"{LABEL} {said}\n{EXPLANATION}" if self.manner.order == "classify-first" else ""
         return Ask(ask.system, ask.user, lead, ask.image)
 
 

@@ -126,6 +126,17 @@ def graded_forms(coarse: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def check_order(order: Order, explained: Sequence[str]) -> None:
+    """`UsageError` for explanations first of a task with several labels: it is a question for each label, and each
+    would need an explanation of its own before it is answered."""
+    several = [task for task in explained if load_taxonomy()[task].kind == "multilabel"]
+    if order == "explain-first" and several:
+        raise UsageError(
+            f"order explain-first: {', '.join(several)} has several labels, each a question of its own, and one "
+            "explanation cannot stand before all: take model.order=classify-first, or leave its explanations out"
+        )
+
+
 def can_ask(meme: Meme, task: str) -> bool:
     """Whether a meme can be asked a task: one about a phrase needs a phrase."""
     return bool(meme.aspect) or not load_taxonomy()[task].aspect
