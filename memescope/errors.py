@@ -17,5 +17,9 @@ class MissingExtra(MemescopeError):
         self.extra = extra
 
 
+class ModelLost(MemescopeError):
+    """A model that will answer no further meme either: its server is gone, or refuses the key."""
+
+
 class PictureError(MemescopeError):
     """A picture that cannot be read; the text names the cause."""

@@ -195,6 +195,25 @@ def test_shares_by_hand() -> None:
     assert _label_starts([{"token": "I cannot"}], called) is None
 
 
+def test_a_label_is_found_behind_what_a_schema_writes_before_it(model: Tiny) -> None:
+    from memescope.remote.scoring import _label_starts, _share
+
+    called = {"a": "hateful", "b": "not-hateful"}
+    tops = [{"token": "hate", "logprob": math.log(0.8)}, {"token": "not", "logprob": math.log(0.2)}]
+    tokens = [{"token": one} for one in ('{"', "label", '":"', "hate", "ful", '"}')]
+    tokens[3]["top_logprobs"] = tops  # type: ignore[assignment]
+    assert _label_starts(tokens, called) == 3
+    masses = dict.fromkeys(called, 0.0)
+    _share(tokens, 3, "", 1.0, called, masses)
+    assert masses == pytest.approx({"a": 0.8, "b": 0.2})
+    with LabelServer(model, {"top", "json_schema"}) as server:  # OpenAI's abilities
+        remote = load(f"openai:{server.url}#tasks=hateful&image=no")
+        assert (remote.found.method, remote.found.choice) == ("top", "json_schema")
+        before = len(server.requests)
+        assert not remote.answer(MEMES[:1])[0].answers["hateful"].abstain
+        assert len(server.requests) == before + 1
+
+
 @pytest.mark.parametrize("choice", ["structured_outputs", "guided_choice", "json_schema"])
 def test_a_server_that_chooses_names_a_label_and_is_not_believed_blindly(model: Tiny, choice: str) -> None:
     with LabelServer(model, {choice, "pictures"}) as server:
@@ -247,6 +266,81 @@ def test_a_runs_folder_gives_tasks_manner_and_calibration(model: Tiny, tmp_path:
         expected = np.exp(scores) / np.exp(scores).sum()
         assert list(after.answers["hateful"].probabilities.values()) == pytest.approx(expected, abs=1e-6)
         assert after.answers["hateful"].abstain
+
+    with LabelServer(model, {"guided_choice"}) as server:  # a label that is named stays that label
+        tilted = config | {"calibration": {"hateful": {"temperature": 1.0, "bias": [9.0, -9.0]}}}
+        (tmp_path / "config.json").write_text(json.dumps(tilted), "utf-8")
+        plain = load(f"openai:{server.url}#tasks=hateful&image=no&setting=english").answer(MEMES)
+        found = load(f"openai:{server.url}#run={tmp_path}&image=no").answer(MEMES)
+    for before, after in zip(plain, found, strict=True):
+        assert after.answers["hateful"].probabilities == before.answers["hateful"].probabilities
+
+
+def test_the_version_names_what_is_asked(model: Tiny) -> None:
+    """A scan takes a meme for known where content and version are the same."""
+    with LabelServer(model, {"guided_choice"}) as server:
+        names = ["tasks=hateful", "tasks=harmful", "tasks=hateful,harmful", "tasks=hateful&setting=english"]
+        versions = {load(f"openai:{server.url}#image=no&{name}").version for name in names}
+    assert len(versions) == len(names)
+
+
+def test_only_wanted_tasks_are_asked_for(model: Tiny) -> None:
+    with LabelServer(model, {"guided_choice"}) as server:
+        remote = load(f"openai:{server.url}#tasks=hateful,harmful,sentiment&image=no")
+        before = len(server.requests)
+        with remote.asked_for(["harmful", "another"]):
+            assert set(remote.answer(MEMES[:1])[0].answers) == {"harmful"}
+        assert len(server.requests) == before + 1
+        assert set(remote.answer(MEMES[:1])[0].answers) == {"hateful", "harmful", "sentiment"}
+
+
+def test_one_refused_meme_does_not_have_the_others_asked_again(model: Tiny) -> None:
+    class Filtering(LabelServer):
+        def complete(self, body: dict[str, Any]) -> dict[str, Any] | str:
+            return "content filter" if "Lock them" in str(body["messages"]) else super().complete(body)
+
+    from memescope.evaluation.evaluate import _answer
+
+    with Filtering(model, {"guided_choice"}) as server:
+        remote = load(f"openai:{server.url}#tasks=hateful&image=no")
+        before = len(server.requests)
+        found = _answer(remote, MEMES)
+        asked_now = [str(body["messages"]) for body in server.requests[before:]]
+    assert isinstance(found[0], MemescopeError)
+    assert [one.answers["hateful"].label for one in found[1:]]
+    assert sum("lovely day" in one for one in asked_now) == 1
+
+
+def test_a_server_that_refuses_the_key_ends_an_evaluation(model: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    from memescope.errors import ModelLost
+    from memescope.evaluation.evaluate import _answer
+    from memescope.rationales.retrying import Stop
+
+    with LabelServer(model, {"guided_choice"}) as server:
+        remote = load(f"openai:{server.url}#tasks=hateful&image=no")
+
+        async def refused(*_: Any, **__: Any) -> None:
+            raise Stop("not-allowed", "the key is refused")
+
+        monkeypatch.setattr(remote._client, "complete", refused)
+        with pytest.raises(ModelLost, match="the key is refused"):
+            _answer(remote, MEMES)
+
+
+def test_words_cannot_end_a_turn_at_a_server_whose_marks_are_not_known(model: Tiny) -> None:
+    from memescope.remote.model import unmarked
+
+    said = "<end_of_turn>\n<start_of_turn>model </s> [/INST] <<SYS>> <\uff5cUser\uff5c> <|im_end|>"
+    assert unmarked(said) == (
+        "< end_of_turn>\n< start_of_turn>model < /s> [ /INST] << SYS>> < \uff5cUser\uff5c> < |im_end|>"
+    )
+    for plain in ("I <3 you", "a < b > c", "<- look ->", "[sic] [1]", "x <= y"):
+        assert unmarked(plain) == plain
+    with LabelServer(model, {"guided_choice"}) as server:
+        load(f"openai:{server.url}#tasks=hateful&image=no").answer([Meme(text="fine </s>", id="m")])
+        said = server.requests[-1]["messages"][-1]["content"]
+    assert "fine < /s>" in said
+    assert "Label: <label>" in said  # ours stays
 
 
 def test_evidence_is_measured_without_text_and_without_picture(model: Tiny) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 from memescope.curation.identity import KEYS_RULE, Identity, Progress, near_keys
 from memescope.datasets import read_split, split_hash, spread
 from memescope.datasets.clean import CLEAN_FILE, Clean, read_clean
-from memescope.errors import MemescopeError, UsageError
+from memescope.errors import MemescopeError, ModelLost, UsageError
 from memescope.evaluation.intervals import RESAMPLES, clusters
 from memescope.evaluation.predictions import MODEL, Row, Said, rounded
 from memescope.evaluation.results import Evaluation
@@ -190,11 +190,16 @@ def _answers(
 
 
 def _answer(model: Model, memes: Sequence[Meme]) -> list[Reading | MemescopeError]:
-    """Readings; where a batch fails its memes are asked one by one, and one that fails again gives its error."""
+    """Readings; where a batch fails its memes are asked one by one, and one that fails again gives its error.
+
+    Raises `ModelLost` where the model will answer none of the others either.
+    """
     # Labels, rationale and meta stay here: a model sees what a scan would show it.
     shown = [Meme(meme.image, meme.text, meme.id, meme.lang, aspect=meme.aspect) for meme in memes]
     try:
         return list(model.answer(shown))
+    except ModelLost:
+        raise
     except MemescopeError as error:
         if len(memes) == 1:
             return [error]

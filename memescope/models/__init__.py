@@ -39,10 +39,15 @@ def with_access(name: str, allow_remote: str | None = None, key_env: str | None 
     """
     if not (allow_remote or key_env):
         return name
-    if not any(name.startswith(beginning) for beginning in SERVED):
+    if not is_served(name):
         raise UsageError(f"--allow-remote and --key-env are for --model openai:URL; {name!r} runs on this machine")
     found: str = import_module("memescope.remote.spec").with_access(name, allow_remote, key_env)
     return found
+
+
+def is_served(name: str) -> bool:
+    """Whether a model's name is that of one behind a server."""
+    return any(name.startswith(beginning) for beginning in SERVED)
 
 
 class Model(Protocol):

@@ -12,18 +12,20 @@ import asyncio
 import base64
 import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from memescope.cache import content_key
-from memescope.errors import MemescopeError, UsageError
+from memescope.errors import MemescopeError, ModelLost, UsageError
 from memescope.explanation.says import Effects, says
 from memescope.meme import Answer, Evidence, Meme, Reading
 from memescope.models.memelens.prompting import EXPLANATION as EXPLAINED
 from memescope.models.memelens.prompting import LABEL, Asked, asked, can_ask, read_reply
 from memescope.rationales.address import check_address, key_for
-from memescope.rationales.retrying import TeacherError
+from memescope.rationales.retrying import Stop, TeacherError
 from memescope.rationales.teacher import Decoding, Teacher
 from memescope.remote.abilities import Found, find_out
 from memescope.remote.loop import Loop
@@ -32,6 +34,8 @@ from memescope.remote.spec import PREFIX, Spec, parse
 from memescope.taxonomy import load_taxonomy
 
 CONCURRENCY = 8
+_MARK = re.compile(r"<(?=/?[^<>\s\d=/-][^<>\s]*>)|\[(?=/?[A-Z_]{3,}\])")
+T = TypeVar("T")
 EXPLANATION = Decoding(temperature=0.0, max_tokens=512)
 
 
@@ -51,6 +55,8 @@ class RemoteModel:
 
     def __init__(self, spec: Spec, address: Any, key: str | None, timeout: float = 120.0) -> None:
         self._spec, self._loop = spec, Loop()
+        self._wanted: tuple[str, ...] | None = None
+        self._answered: dict[tuple[Any, ...], Reading] = {}
         self._client = Teacher(address, spec.model or "", key, timeout=timeout, concurrency=CONCURRENCY)
         self.found: Found = self._wait(self._connect())
         if spec.manner.image and not self.found.pictures:
@@ -62,8 +68,8 @@ class RemoteModel:
         self.tasks = spec.tasks
         manner = spec.manner
         digest = content_key(
-            address.url, self._client.model, manner.wording.version, manner.setting, manner.layout, manner.order,
-            manner.text, manner.image, manner.explained, spec.calibration, spec.abstain, spec.length, self.found.method,
+            address.url, self._client.model, spec.tasks, manner.wording.version, manner.to_dict(), spec.calibration,
+            spec.abstain, spec.length, self.found.method,
         )  # fmt: skip
         self.version = f"{self.found.method}-{digest[:12]}"
         where = "this machine" if address.local else address.host
@@ -73,6 +79,15 @@ class RemoteModel:
     def answer(self, memes: Sequence[Meme]) -> list[Reading]:
         """One Reading a meme, in order. Raises `MemescopeError` where the server fails or names no label."""
         return self._wait(self._answer(memes))
+
+    @contextmanager
+    def asked_for(self, tasks: Sequence[str]) -> Iterator[None]:
+        """Answer these tasks alone inside: every task is a request."""
+        before, self._wanted = self._wanted, tuple(task for task in self.tasks if task in tasks)
+        try:
+            yield
+        finally:
+            self._wanted = before
 
     def explain(self, meme: Meme, tasks: Sequence[str]) -> dict[str, Evidence]:
         """Effects of the whole text and the whole picture, measured by asking without them; no words or regions."""
@@ -90,7 +105,7 @@ class RemoteModel:
 
     def write(self, meme: Meme, task: str) -> str:
         """The explanation that the model writes for a task, in free text: its words, not measured evidence."""
-        (question,) = asked(meme, task, self._spec.manner, explain=True)[:1]
+        (question,) = asked(_harmless(meme), task, self._spec.manner, explain=True)[:1]
         reply = self._wait(self._client.complete(self._messages(meme, question, picture(meme)), EXPLANATION))
         return read_reply(reply.text, question.names)[1] or reply.text.strip()
 
@@ -98,7 +113,8 @@ class RemoteModel:
         try:
             return self._loop.run(work)
         except TeacherError as error:
-            raise MemescopeError(f"{PREFIX}{self._spec.url}: {error}") from None
+            kind = ModelLost if isinstance(error, Stop) else MemescopeError
+            raise kind(f"{PREFIX}{self._spec.url}: {error}") from None
 
     async def _connect(self) -> Found:
         await self._client.__aenter__()
@@ -119,19 +135,36 @@ class RemoteModel:
         return names[0]
 
     async def _answer(self, memes: Sequence[Meme], tasks: Sequence[str] | None = None) -> list[Reading]:
+        """All readings, or the first failure when every request has ended. What was answered beside a failure is kept
+        for when the memes are asked for again, one by one."""
         gate = asyncio.Semaphore(CONCURRENCY)
+        asked_now = tuple(tasks or self._wanted or self.tasks)
 
         async def one(meme: Meme) -> Reading:
+            known = self._answered.pop((_name(meme), asked_now), None)
+            if known is not None:
+                return known
             shown = await asyncio.to_thread(picture, meme) if self._spec.manner.image else None
-            wanted = [task for task in tasks or self.tasks if can_ask(meme, task)]
-            found = await asyncio.gather(*(self._task(meme, task, shown, gate) for task in wanted))
+            wanted = [task for task in asked_now if can_ask(meme, task)]
+            found = await _all([self._task(meme, task, shown, gate) for task in wanted])
             return Reading(dict(zip(wanted, found, strict=True)), model=f"{self.name} {self.version}")
 
-        return list(await asyncio.gather(*(one(meme) for meme in memes)))
+        found = await asyncio.gather(*(one(meme) for meme in memes), return_exceptions=True)
+        failures = [one for one in found if isinstance(one, BaseException)]
+        readings = [one for one in found if isinstance(one, Reading)]
+        if not failures:
+            return readings
+        if len(memes) > 1:
+            self._answered = {
+                (_name(meme), asked_now): one
+                for meme, one in zip(memes, found, strict=True)
+                if isinstance(one, Reading)
+            }
+        raise next((one for one in failures if isinstance(one, Stop)), failures[0])
 
     async def _task(self, meme: Meme, task: str, shown: str | None, gate: asyncio.Semaphore) -> Answer:
-        questions = asked(meme, task, self._spec.manner)
-        found = await asyncio.gather(*(self._question(meme, one, shown, gate) for one in questions))
+        questions = asked(_harmless(meme), task, self._spec.manner)
+        found = await _all([self._question(meme, one, shown, gate) for one in questions])
         return to_answer(task, questions, found, self._spec)
 
     async def _question(self, meme: Meme, question: Asked, shown: str | None, gate: asyncio.Semaphore) -> Scored:
@@ -140,7 +173,7 @@ class RemoteModel:
             messages, before = self._messages(meme, question, shown), ""
             explained, first = question.task in manner.explained, manner.order == "explain-first"
             then = f"\n{EXPLAINED}" if explained and not first else ""
-            if explained and first:
+            if explained and first and self.found.method == "exact":  # others write an explanation with their label
                 reply = await self._client.complete(messages, EXPLANATION)
                 before = reply.text.partition(LABEL)[0].rstrip() + "\n"
             return await score(self._client, self.found, messages, question.names, self._spec.length, before, then)
@@ -159,7 +192,8 @@ def to_answer(task: str, questions: Sequence[Asked], found: Sequence[Scored], sp
     known = load_taxonomy()[task]
     several = known.kind == "multilabel"
     raw = [one.scores["yes"] - one.scores["no"] for one in found] if several else list(found[0].scores.values())
-    entry = spec.calibration.get(task) or {}
+    measured = all(one.measured for one in found)
+    entry = (spec.calibration.get(task) or {}) if measured else {}  # a label that was named stays that label
     scale, bias = (_each(entry.get(name, usual), len(raw)) for name, usual in (("temperature", 1.0), ("bias", 0.0)))
     scores = [score / t + b for score, t, b in zip(raw, scale, bias, strict=True)]
     if several:
@@ -171,9 +205,18 @@ def to_answer(task: str, questions: Sequence[Asked], found: Sequence[Scored], sp
     label = [name for name, p in held.items() if p >= 0.5] if several else max(held, key=held.__getitem__)
     answer = Answer(label, held)
     least = spec.abstain.get(task, 0.0)
-    measured = all(one.measured for one in found)
     answer.abstain = not measured or least is None or answer.confidence < least
     return answer
+
+
+def unmarked(text: str) -> str:
+    """The text with a space inside whatever a server's tokenizer may take for a mark of its own (`<end_of_turn>`,
+    `</s>`, `[/INST]`): which ones it knows is not known here, so inside all that is shaped like one."""
+    return _MARK.sub(lambda match: f"{match[0]} ", text)
+
+
+def _harmless(meme: Meme) -> Meme:
+    return replace(meme, text=unmarked(meme.text), aspect=None if meme.aspect is None else unmarked(meme.aspect))
 
 
 def picture(meme: Meme) -> str | None:
@@ -192,6 +235,20 @@ def picture(meme: Meme) -> str | None:
 
 def _address(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all give, or the first failure: no request is still under way then."""
+    found = await asyncio.gather(*work, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return cast(list[T], found)
+
+
+def _name(meme: Meme) -> tuple[Any, ...]:
+    """Tells memes of one batch apart."""
+    return meme.id, meme.source, meme.text, meme.aspect, meme.lang, id(meme.image)
 
 
 def _each(value: Any, count: int) -> list[float]:

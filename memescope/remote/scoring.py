@@ -7,7 +7,9 @@ model on this machine (`models.scoring`). Glossary: `called` label -> its name i
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from memescope.errors import MemescopeError
@@ -18,6 +20,8 @@ from memescope.remote.abilities import FEW, ONE, TOP, Found, begun, choose, chos
 
 TRIES = 3
 REPLY = Decoding(temperature=0.0, max_tokens=160)
+_JSON = re.compile(r'\s*\{\s*"label"\s*:\s*"')
+"""What a reply of `abilities.choose`'s schema has before the label."""
 _UNSEEN = math.log(1e-6)
 """Of a label none of whose beginnings was among the likeliest tokens."""
 
@@ -69,7 +73,10 @@ async def _exact(
             for label, name in called.items()
         }
         ends = {label: end + 1 for label, end in ends.items()}
-    start = len(await _tokens(client, messages, lead)) if length == "mean" else 0
+    if length == "mean":
+        start = len(await _tokens(client, messages, lead))
+    else:  # what all labels have before them is not summed: a server computes it anew, and not always alike
+        start = next(i for i, some in enumerate(zip_longest(*ids.values())) if len(set(some)) > 1)
     sums = {label: math.fsum(value for _, value in its[start : ends[label]]) for label, its in tokens.items()}
     return {label: value / (ends[label] - start) if length == "mean" else value for label, value in sums.items()}
 
@@ -105,6 +112,8 @@ def _label_starts(tokens: list[dict[str, Any]], called: dict[str, str]) -> int |
     whole = "".join(said)
     at = whole.find(LABEL)
     start = at + len(LABEL) if at >= 0 else 0
+    if of_schema := _JSON.match(whole):
+        start = of_schema.end()
     while start < len(whole) and not whole[start].isalnum():
         start += 1
     if not any(whole[start:].casefold().startswith(name.casefold()) for name in called.values()):

@@ -54,7 +54,7 @@ def scan(
     policy: str | Path | Policy | None = None,
     hashlist: str | Path | None = None,
     workers: int | None = None,
-    timeout: float = 60.0,
+    timeout: float | None = None,
     reasons: Reasons = "acted-on",
     progress: Progress | None = None,
 ) -> ScanResult:
@@ -63,8 +63,9 @@ def scan(
     `out` gets `memescope.db` (the journal), `results.jsonl`, `results.csv` and `report.html`; by default it is
     `memescope-NAME` in the current folder, NAME being the first path's. A scan that was stopped goes on where it was
     when called again. `policy` is a YAML file or a `Policy`; `hashlist` a PDQ list of known pictures; `workers`
-    processes read at a time (default: one a core); `timeout` is the most seconds one meme may take. `reasons` says of
-    which memes a model that writes reasons is asked for them: those the policy acts on, all, none.
+    processes read at a time (default: one a core); `timeout` is the most seconds one meme may take (default: 60, where
+    a server answers 900). `reasons` says of which memes a model that writes reasons is asked for them: those the policy
+    acts on, all, none.
 
     Raises `UsageError` for paths that do not exist, for a policy or hash list that cannot be read and for reasons of
     "all" from a model that writes none, `MemescopeError` when no worker can start. A meme that cannot be read is a

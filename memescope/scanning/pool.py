@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from memescope.children import Child, ChildLost, Crew, command_of
 from memescope.errors import MemescopeError
+from memescope.models import is_served
 from memescope.models.reasons import Reasons
 from memescope.scanning import frames
 from memescope.scanning.policy import Policy
@@ -16,6 +17,10 @@ COMMAND = command_of("memescope.scanning.worker")
 """What a worker runs."""
 START_SECONDS = 120.0
 """How long a worker may take to load its models."""
+MEME_SECONDS = 60.0
+"""How long one meme may take."""
+SERVED_SECONDS = 900.0
+"""How long either may take where a server answers: longer than the pauses that it may ask for."""
 _BLOBS = ("thumbnail", "fingerprint", "embedding")
 
 
@@ -44,18 +49,30 @@ class Reader:
     """A worker that reads memes; `ask` gives it one and waits."""
 
     def __init__(
-        self, model: str, policy: Policy, timeout: float, log: IO[bytes] | None = None, reasons: Reasons = "acted-on"
+        self,
+        model: str,
+        policy: Policy,
+        timeout: float | None = None,
+        log: IO[bytes] | None = None,
+        reasons: Reasons = "acted-on",
     ) -> None:
+        """`timeout`: the most seconds one meme may take; None: as many as its kind of model needs."""
         self._start_message = {"model": model, "policy": policy.model_dump(), "reasons": reasons}
-        self._timeout = timeout
+        self._served = is_served(model)
+        self._timeout = timeout or (SERVED_SECONDS if self._served else MEME_SECONDS)
         self._child = Child(COMMAND, log)
 
     def start(self) -> dict[str, Any]:
         """Start the process and wait until its models are loaded; returns its settings, card and tasks."""
         self._child.start()
         try:
-            reply, _ = self._exchange(self._start_message, {}, START_SECONDS)
-        except ChildLost:
+            reply, _ = self._exchange(self._start_message, {}, SERVED_SECONDS if self._served else START_SECONDS)
+        except ChildLost as lost:
+            if lost.late and self._served:
+                raise MemescopeError(
+                    f"the server of {self._start_message['model']!r} did not say in {SERVED_SECONDS:g} s what it "
+                    "can do: see whether it runs, and how long one request takes"
+                ) from None
             raise MemescopeError(
                 "a scan worker ended while it was starting; run 'memescope doctor' to see what is missing"
             ) from None
@@ -94,7 +111,7 @@ def pool(
     workers: int,
     model: str,
     policy: Policy,
-    timeout: float,
+    timeout: float | None = None,
     log: IO[bytes] | None = None,
     reasons: Reasons = "acted-on",
 ) -> Crew[Job, Outcome]:

@@ -27,7 +27,9 @@ def scan(
     policy: Annotated[Path | None, typer.Option(help="YAML file with what to flag and what to review.")] = None,
     hashlist: Annotated[Path | None, typer.Option(help="PDQ list of known pictures (match and allow).")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Memes read at a time. Default: one a core.")] = None,
-    timeout: Annotated[float, typer.Option(min=1.0, help="Most seconds one meme may take.")] = 60.0,
+    timeout: Annotated[
+        float | None, typer.Option(min=1.0, help="Most seconds one meme may take. Default: 60; with a server 900.")
+    ] = None,
     reasons: Annotated[
         str, typer.Option(help="Of which memes a model that writes reasons is asked why: acted-on, all or none.")
     ] = "acted-on",
