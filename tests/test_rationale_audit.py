@@ -409,6 +409,10 @@ def test_both_forms_of_a_file_are_read(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.json"
     save(ours, list(stored.values())[:1])  # a single line is JSON too
     theirs.write_text(json.dumps({"fine": "some reasons"}, indent=1))
+    twins = [Meme(text="a", id="fine", source=name) for name in ("one", "two")]
+    for path in (ours, theirs):
+        with pytest.raises(UsageError, match="'fine' is a meme of one and of two"):
+            read_any(path, twins, "harmful")
     assert set(read_any(ours, memes, "harmful")) == {"fine"}
     assert read_any(theirs, memes, "harmful")["fine"].rationale == "some reasons"
     with pytest.raises(UsageError, match="cannot be read"):

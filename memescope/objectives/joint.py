@@ -32,16 +32,16 @@ def joint_loss(
     task: Tensor,
     loss: Callable[[Tensor], Tensor],
     weights: Sequence[float] = (1.0, 1.0),
-    share: Tensor | float = 1.0,
+    shares: Tensor | None = None,
 ) -> Tensor:
     """Sum over the tasks that have a place; a task without one adds nothing.
 
-    `share` is this batch's part of all that one optimiser step sums over (learned tokens of it among all): several
-    small batches then weigh by what they hold.
+    `shares` float (number of tasks,): this batch's part of each task's places in all batches that one optimiser step
+    sums over. Several small batches are then what one large batch is, whichever of them has the chains.
     """
     total = task.new_zeros(()).float()
     for number, weight in enumerate(weights):
         places = task == number
         if bool(places.any()):
-            total = total + weight * loss(places)
-    return total * share
+            total = total + weight * (1.0 if shares is None else shares[number]) * loss(places)
+    return total

@@ -20,8 +20,10 @@ def read_any(path: Path, memes: Sequence[Meme], task: str) -> dict[str, Rational
 
     Those of a measured model explain the label that it answered, right or wrong.
 
-    Raises `UsageError` for a file that is none of these, and for one whose rationales are all of something else.
+    Raises `UsageError` for a file that is none of these, for one whose rationales are all of something else, and for
+    memes of several sets that have an id in common.
     """
+    check_ids(memes)
     if _is_predictions(path):
         return _of_a_model(path, task)
     if _is_published(path):
@@ -35,6 +37,18 @@ def read_any(path: Path, memes: Sequence[Meme], task: str) -> dict[str, Rational
             f"{path}: holds no rationale that explains {task} of {of}: see the `task` and `dataset` of its lines"
         )
     return found
+
+
+def check_ids(memes: Sequence[Meme]) -> None:
+    """`UsageError` where memes of two sets have one id: a rationale, which names an id, would go to both."""
+    first: dict[str, str] = {}
+    for meme in memes:
+        source = meme.source or ""
+        if (known := first.setdefault(meme.id, source)) != source:
+            raise UsageError(
+                f"{meme.id!r} is a meme of {known} and of {source}, and a rationale goes to whichever meme has its id: "
+                "train on one of the sets, or give their memes ids of their own"
+            )
 
 
 def _is_published(path: Path) -> bool:

@@ -11,10 +11,10 @@ from memescope.datasets import spread
 from memescope.errors import MemescopeError
 from memescope.meme import Meme
 from memescope.models.mulcot.chain import is_right, shortened, stated_label
-from memescope.rationales.audit_input import read_any
+from memescope.rationales.audit_input import check_ids, read_any
 from memescope.rationales.store import Failure, Rationale, errors_beside, save
 from memescope.taxonomy import load_taxonomy
-from memescope.training.processes import after_the_first, by_the_first
+from memescope.training.processes import by_the_first, found_by_the_first
 from memescope.training.run import Progress
 from memescope.training.staged.run import read_staged, usable
 
@@ -39,7 +39,8 @@ def read_chained(recipe: MulCotRecipe, report: Progress) -> tuple[list[Meme], li
     chains: dict[str, Rationale] = {}
     if recipe.teacher is not None:
         teacher = recipe.teacher
-        found, told["teacher"] = after_the_first(lambda: ask_teacher(teacher, train, task, report))
+        check_ids(train)
+        found, told["teacher"] = found_by_the_first(lambda: ask_teacher(teacher, train, task, report))
         chains = {one.id: one for one in found if isinstance(one, Rationale)}
         failures = [one for one in found if isinstance(one, Failure)]
         by_the_first(lambda: save(recipe.out / CHAINS, chains.values()))
@@ -121,7 +122,7 @@ def add_sampled(
     if settings is None:
         return list(train), {}
     asked = spread([meme for meme in train if assistant.about(meme) in meme.labels], settings.rows)
-    texts = after_the_first(lambda: sampled(assistant, key, asked, settings.temperature, settings.seed, report))
+    texts = found_by_the_first(lambda: sampled(assistant, key, asked, settings.temperature, settings.seed, report))
     more: list[Meme] = []
     right: list[str] = []
     ending = 0

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
-from memescope.errors import UsageError
+from memescope.errors import MemescopeError, UsageError
 
 T = TypeVar("T")
 SHARDED = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 """What accelerate sets where no process has the whole model."""
+
+LONGEST = timedelta(days=2)
+"""How long processes wait for one of them: while the first asks a teacher or waits for another run's stage."""
 
 
 def processes() -> int:
@@ -38,7 +42,7 @@ def begin() -> None:
             "processes share batches here, and accelerate is not to share out weights (FSDP, DeepSpeed): for a model "
             "that is larger than a GPU take train.shard=true (recipes of memelens), or --export FORM for other tools"
         )
-    PartialState(cpu=not torch.cuda.is_available())
+    PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST)
 
 
 def wait_for_all() -> None:
@@ -61,14 +65,21 @@ def by_the_first(write: Callable[[], Any]) -> None:
     wait_for_all()
 
 
-def after_the_first(find: Callable[[], T]) -> T:
-    """What each process finds, the first before the others: these take from the cache what it asked or wrote."""
-    if not is_first():
-        wait_for_all()
-    found = find()
+def found_by_the_first(find: Callable[[], T]) -> T:
+    """What the first process finds, in every process: what cannot be found twice alike (a teacher's replies, chains
+    that are drawn) is looked for once. What it raises, all raise."""
+    if processes() == 1:
+        return find()
+    said: tuple[Any, MemescopeError | None] = (None, None)
     if is_first():
-        wait_for_all()
-    return found
+        try:
+            said = find(), None
+        except MemescopeError as error:
+            said = None, error
+    found, failure = _from_first(said)
+    if failure is not None:
+        raise failure
+    return cast(T, found)
 
 
 def _from_first(value: Any) -> Any:

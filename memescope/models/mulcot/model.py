@@ -81,9 +81,13 @@ class MulCot(VlmModel):
         step: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         task: Tensor | None = None,
+        totals: Tensor | None = None,
         **_: Any,
     ) -> ModelOutput:
-        """`loss`: cross-entropy of reasoning and of labels, each a mean of its own, added."""
+        """`loss`: cross-entropy of reasoning and of labels, each a mean of its own, added.
+
+        `totals`: see `shares_of`, in place of `num_items_in_batch`.
+        """
         batch = {"input_ids": input_ids, "attention_mask": attention_mask, "branch": branch, "step": step}
         found, right, kinds = said(self, batch, labels, labels if task is None else task, sights, "answers")
         kinds = torch.zeros_like(kinds) if task is None else kinds
@@ -92,8 +96,7 @@ class MulCot(VlmModel):
         def loss(some: Tensor) -> Tensor:
             return token_cross_entropy(head(found[some]), right[some])
 
-        share = 1.0 if num_items_in_batch is None else len(right) / num_items_in_batch
-        return ModelOutput(loss=joint_loss(kinds, loss, self.weights, share))
+        return ModelOutput(loss=joint_loss(kinds, loss, self.weights, shares_of(kinds, right, totals)))
 
     @property
     def weights(self) -> tuple[float, float]:
@@ -184,6 +187,7 @@ class Taught(nn.Module):
         task: Tensor,
         sights: Sequence[Sight] = (),
         assistant_sights: Sequence[Sight] | None = None,
+        totals: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         **batch: Any,
     ) -> ModelOutput:
@@ -208,9 +212,16 @@ class Taught(nn.Module):
                 own_said[:, :width], other_said[:, :width], right[some], **self._settings, mask=self._mask
             ).loss
 
-        count = int((right != IGNORED).sum())
-        share = 1.0 if num_items_in_batch is None else count / num_items_in_batch
-        return ModelOutput(loss=joint_loss(kinds, loss, self.student.weights, share))
+        return ModelOutput(loss=joint_loss(kinds, loss, self.student.weights, shares_of(kinds, right, totals)))
+
+
+def shares_of(kinds: Tensor, right: Tensor, totals: Tensor | None) -> Tensor | None:
+    """Of each task the learnt places of this batch (m,), as a part of the `totals` (2,) of all batches that one
+    optimiser step sums over; None where the batch is all."""
+    if totals is None:
+        return None
+    here = torch.stack([((kinds == number) & (right != IGNORED)).sum() for number in range(len(totals))])
+    return here / totals.clamp(min=1)
 
 
 def said(

@@ -32,6 +32,7 @@ from memescope.errors import UsageError
 from memescope.evaluation.metrics import Scored, figures, scored
 from memescope.locks import lock
 from memescope.meme import Meme, Reading
+from memescope.objectives.generation import IGNORED
 from memescope.taxonomy import load_taxonomy
 from memescope.training.processes import by_the_first, is_first, processes, wait_for_all
 from memescope.training.run import Progress
@@ -109,6 +110,14 @@ class _StageTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthBuckets:
         lengths = [self._learner.length(meme, self._stage.objective) for meme in self._memes]
         return LengthBuckets(lengths, self._stage.batch_size * self._stage.accumulate, self.args.seed)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        if (len(batches) > 1 or processes() > 1) and all("task" in batch for batch in batches):
+            totals = torch.stack([places_by_task(batch["labels"], batch["task"]) for batch in batches]).sum(0)
+            totals = self.accelerator.gather(totals.to(self.args.device)[None]).sum(0)
+            batches = [{**batch, "totals": totals} for batch in batches]
+        return batches, items
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         if self._tricks.groups is not None and self.optimizer is None:
@@ -266,6 +275,13 @@ def _train(
         # A stage that ends between two epochs has not been looked at since.
         trainer.evaluate()
         by_the_first(lambda: write_log(folder / "log.jsonl", trainer.state))
+
+
+def places_by_task(labels: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
+    """How many tokens of a batch (b, t) are learnt for task 0 and for task 1, int64 (2,): of a family that learns two
+    things at once, each by a mean of its own."""
+    learnt = task[:, 1:][labels[:, 1:] != IGNORED]
+    return torch.stack([(learnt == number).sum() for number in range(2)])
 
 
 def mean_figures(readings: Sequence[Reading], memes: Sequence[Meme], tasks: Sequence[str]) -> dict[str, float]:
