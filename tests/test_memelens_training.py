@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,15 +24,17 @@ from PIL import Image  # noqa: E402
 
 from memescope.cli import run as main  # noqa: E402
 from memescope.errors import UsageError  # noqa: E402
-from memescope.meme import Meme  # noqa: E402
-from memescope.models import load  # noqa: E402
+from memescope.meme import Answer, Meme, Reading  # noqa: E402
+from memescope.models import Looks, load  # noqa: E402
 from memescope.models.memelens import HeadModel, MemeLens  # noqa: E402
 from memescope.models.memelens.model import sentences  # noqa: E402
 from memescope.models.memelens.prompting import Manner  # noqa: E402
 from memescope.models.reasons import writes_reasons, written_for  # noqa: E402
-from memescope.models.vlm.rows import row  # noqa: E402
+from memescope.models.vlm.rows import Ask, prompt, row  # noqa: E402
 from memescope.objectives.generation import IGNORED  # noqa: E402
+from memescope.taxonomy import load_taxonomy  # noqa: E402
 from memescope.training import train  # noqa: E402
+from memescope.training.memelens import MemeLensLearner  # noqa: E402
 from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture  # noqa: E402
 from memescope.training.recipe import load_recipe  # noqa: E402
 
@@ -354,6 +357,153 @@ def test_explain_first_writes_before_it_scores(vlm: str) -> None:
     assert len(lead) > len("\nLabel:")
     assert instructions[0][1].lead == "Label:"
     assert model.score(memes)[0]["harm_intensity"].shape == (3,)
+
+
+def test_what_is_hidden_from_the_label_is_hidden_from_the_explanation_before_it(vlm: str) -> None:
+    model = _lens(vlm, order="explain-first", explained=("harm_intensity",))
+    meme = Meme(text="Lock them up", id="m", image=Image.new("RGB", (30, 20), (250, 0, 0)))
+    (sight,) = model.look([meme.image])
+    seen = [[replace(sight, features=by * sight.features)] for by in (200, -200)]
+    hidden = [torch.ones(len(sight.features), dtype=torch.bool)]
+    shown, blind = ([model._after_reasons([meme], its, mask)[0][0].lead for its in seen] for mask in (None, hidden))
+    assert shown[0] != shown[1]
+    assert blind[0] == blind[1]
+    one, two = (model.score([meme], seen=its, hidden=hidden)[0]["harm_intensity"] for its in seen)
+    torch.testing.assert_close(one, two)
+
+
+def test_an_explanation_of_several_labels_is_of_the_one_that_was_answered(
+    vlm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _lens(vlm)
+    task = "propaganda_techniques"
+    labels = load_taxonomy()[task].labels
+    asked: list[Any] = []
+    monkeypatch.setattr(model, "write", lambda memes, asks: asked.extend(asks) or ["It says so."] * len(memes))
+    for probability in (0.9, 0.4):  # answered, and the likeliest of none
+        p = dict.fromkeys(labels, 0.1) | {"smears": probability}
+        answer = Answer([name for name in labels if p[name] >= 0.5], p)
+        monkeypatch.setattr(model, "answer", lambda memes, its=answer: [Reading({task: its})] * len(memes))
+        (found,) = model.explanations([Meme(text="a", id="m")], task)
+        assert found.text == "It says so."
+    assert all("'smears'" in ask.user for ask in asked)
+    assert [ask.lead for ask in asked] == ["Label: yes\nExplanation:", "Label: no\nExplanation:"]
+
+
+def test_explanations_first_of_a_task_with_several_labels_are_refused_before_training(
+    root: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "why.json"
+    file.write_text(json.dumps({f"{split}{i}": "So it is." for split in ("train", "val") for i in range(4)}), "utf-8")
+    data = {"reasons": {"third": {"file": str(file), "task": "propaganda_techniques"}}}
+    recipe = _recipe(root, vlm, tmp_path / "run", data=data, model={"order": "explain-first"})
+    with pytest.raises(UsageError, match=r"propaganda_techniques has several labels, .*model\.order=classify-first"):
+        train(recipe)
+    assert not (tmp_path / "cache" / "training").exists()
+    model = _lens(vlm, order="explain-first", explained=("propaganda_techniques",))
+    with pytest.raises(UsageError, match="propaganda_techniques has several labels"):
+        model.score(tiny.memes(1))
+
+
+def test_an_explanation_without_a_word_is_none(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    for split in ("train", "val"):
+        rows = [
+            {"id": f"{split}{i}", "image": None, "text": "a", "labels": {"hateful": "hateful"}, "rationale": said}
+            for i, said in enumerate((" \n", "Because. "))
+        ]
+        (tmp_path / "own" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    data = MemeLensData.model_validate({"root": str(tmp_path), "sets": ["own"], "tasks": ["hateful"]})
+    for some in read_mixture(data):
+        assert sorted((meme.rationale, *meme.meta["explains"]) for meme in some if meme.rationale) == [
+            ("Because. ", "hateful")
+        ]
+        assert [meme.meta["explains"] for meme in some if not meme.rationale] == [[]]
+
+
+@pytest.fixture
+def gaps(root: Path, tmp_path: Path) -> Path:
+    """The sets, with a training picture of the first that is not there, and a selection picture that is broken."""
+    folder = tmp_path / "gaps"
+    shutil.copytree(root, folder)
+    (folder / "first" / "images" / "train3.png").unlink()
+    (folder / "first" / "images" / "val1.png").write_bytes(b"no picture")
+    return folder
+
+
+def _labels_alone(root: Path, vlm: str, out: Path, **changes: Any) -> dict[str, Any]:
+    stage = {"name": "label", "objective": "label", "epochs": 1, "learning_rate": 0.01, "batch_size": 4}
+    return _recipe(root, vlm, out, stages=[stage], train={"max_steps": 1}, **changes)
+
+
+def test_memes_whose_picture_cannot_be_read_are_left_out_and_told(
+    gaps: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    made = train(_labels_alone(gaps, vlm, tmp_path / "run"))
+    assert (made.metrics["rows"], made.metrics["val_rows"]) == (21, 11)
+    unread = {Path(file).name: error for file, error in made.metrics["unread"].items()}
+    assert unread["train3.png"] == "no such file"
+    assert "not a picture" in unread["val1.png"]
+    (warning,) = made.metrics["warnings"]
+    assert warning.startswith("1 training and 1 selection memes were left out")
+    assert warning[1:] in (made.folder / "MODEL_CARD.md").read_text("utf-8")
+    for file in (gaps / "first" / "images").glob("val*.png"):
+        file.unlink()
+    with pytest.raises(UsageError, match=r"no picture of the 4 selection memes can be read; .*val0\.png: no such file"):
+        train(_labels_alone(gaps, vlm, tmp_path / "none", data={"sets": ["first"]}))
+
+
+def test_a_model_of_text_alone_needs_no_picture(
+    gaps: Path, vlm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    hub = tiny_vlm.qwen(tmp_path / "qwen")  # a picture is opened to know how many tokens it has
+    for name, head in (("words", False), ("head", True)):
+        changes = {"model": {"image": False, "head": head}, "data": {"sets": ["first"], "reasons": {}}}
+        made = train(_labels_alone(gaps, hub, tmp_path / name, **changes))
+        assert (made.metrics["rows"], made.metrics["val_rows"]) == (12, 4)
+        assert "unread" not in made.metrics
+        model = load(made.folder)
+        assert isinstance(model, Looks)
+        assert not model.looks
+        meme = Meme(text="Lock them all up", id="m", image=gaps / "first" / "images" / "train3.png")
+        without = replace(meme, image=None)
+        assert model.answer([meme])[0].answers == model.answer([without])[0].answers
+        assert model.rows(meme, "label") == model.rows(without, "label")
+        assert not model.explain(meme, ["target"])["target"].regions
+    assert MemeLens.looks.fget(_lens(vlm))  # type: ignore[attr-defined]
+
+
+def test_rows_about_two_phrases_of_one_post_are_told_apart(root: Path, vlm: str, tmp_path: Path) -> None:
+    data = {"sets": ["first"], "tasks": ["aspect_sentiment"], "reasons": {}}
+    one = Meme(text="Rovers lose to City", id="m", aspect="Rovers", labels={"aspect_sentiment": "negative"})
+    other = replace(one, aspect="City", labels={"aspect_sentiment": "positive"})
+    for head in (False, True):
+        settings = load_recipe(_labels_alone(root, vlm, tmp_path / "run", data=data, model={"head": head}))
+        learner = MemeLensLearner(settings, (), {})
+        (first,), (second,) = (learner.rows(meme, "label") for meme in (one, other))
+        assert first.ids != second.ids
+
+
+def test_a_head_is_told_the_phrase_and_nothing_where_there_is_none(vlm: str) -> None:
+    model = HeadModel.create(vlm, ["aspect_sentiment"], settings={"manner": Manner().to_dict(), "head": True})
+    meme = Meme(text="Rovers lose", id="m", aspect="the <image> Rovers")
+    (told,), (plain,) = model.rows(meme, "label"), model.rows(replace(meme, aspect=None), "label")
+    assert model.vlm.tokenizer.decode(told.ids).count("Rovers lose\nAsked about: the < image> Rovers") == 1
+    assert plain.ids == prompt(model.vlm, Ask("", "Rovers lose", "", True), None)
+
+
+def test_heads_score_where_their_model_is(vlm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = HeadModel.create(vlm, ["target"], settings={"manner": Manner().to_dict(), "head": True}).to("meta")
+
+    def states(vlm: Any, batch: dict[str, Any], sights: Any) -> Any:
+        assert {value.device.type for value in batch.values()} == {"meta"}
+        return torch.zeros(*batch["input_ids"].shape, 24, device="meta")
+
+    monkeypatch.setattr("memescope.models.memelens.head.states", states)
+    assert model.score([Meme(text="a", id="m")])[0]["target"].shape == (len(load_taxonomy()["target"].labels),)
 
 
 def test_a_model_of_text_alone_sees_no_picture_and_one_of_pictures_no_text(vlm: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from memescope.cache import Cache, content_key
 from memescope.datasets.transforms import picture_digest
+from memescope.errors import PictureError
 from memescope.meme import Meme
 
 PDQ_DISTANCE = 31
@@ -57,10 +58,6 @@ def near_groups(memes: Sequence[Meme]) -> NDArray[np.int64]:
     return np.unique([root(i) for i in range(len(memes))], return_inverse=True)[1].astype(np.int64)
 
 
-def _absent(image: Any) -> bool:
-    return isinstance(image, str | Path) and not Path(image).is_file()
-
-
 def _near_pictures(memes: Sequence[Meme]) -> list[tuple[int, int]]:
     import faiss
     import pdqhash
@@ -68,22 +65,26 @@ def _near_pictures(memes: Sequence[Meme]) -> list[tuple[int, int]]:
     from memescope.perception.pictures import open_picture
 
     cache = Cache("pdq")
-    # a picture that was never obtained is a path to nothing (data prepare tells): such memes are grouped by their text
-    rows = [i for i, meme in enumerate(memes) if meme.image is not None and not _absent(meme.image)]
-    keys = [content_key("pdq", picture_digest(memes[i])) for i in rows]
-    known = cache.get(keys)
-    pairs = list(zip(rows, keys, strict=True))
-    for start in range(0, len(rows), BATCH):
+    pairs = []
+    for i, meme in enumerate(memes):
+        # a picture that was never obtained is a path to nothing (data prepare tells): such memes are grouped by their
+        # text, and so are those whose picture is broken, which a model of text alone learns from
+        with suppress(PictureError):
+            pairs.append((i, content_key("pdq", picture_digest(meme))))
+    known = cache.get(key for _, key in pairs)
+    for start in range(0, len(pairs), BATCH):
         fresh = {}
         for i, key in pairs[start : start + BATCH]:
             if key not in known:
-                bits, quality = pdqhash.compute(open_picture(memes[i].image).pixels)
-                fresh[key] = np.packbits(np.asarray(bits, np.uint8)).tobytes() + bytes([int(quality)])
+                with suppress(PictureError):
+                    bits, quality = pdqhash.compute(open_picture(memes[i].image).pixels)
+                    fresh[key] = np.packbits(np.asarray(bits, np.uint8)).tobytes() + bytes([int(quality)])
         if fresh:
             cache.put(fresh)
             known |= fresh
-    keep = [i for i, key in zip(rows, keys, strict=True) if known[key][-1] >= PDQ_QUALITY]
-    hashes = [np.frombuffer(known[key][:-1], np.uint8) for key in keys if known[key][-1] >= PDQ_QUALITY]
+    clear = [(i, known[key]) for i, key in pairs if key in known and known[key][-1] >= PDQ_QUALITY]
+    keep = [i for i, _ in clear]
+    hashes = [np.frombuffer(one[:-1], np.uint8) for _, one in clear]
     if not keep:
         return []
     index = faiss.IndexBinaryFlat(256)

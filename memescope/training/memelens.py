@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
-from memescope.models.memelens.prompting import Layout, Manner, Order, graded_forms, learnt_languages
+from memescope.models.memelens.prompting import Layout, Manner, Order, check_order, graded_forms, learnt_languages
 from memescope.models.memelens.wording import Setting, load_wording
-from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture
+from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture, with_pictures
 from memescope.training.processes import processes
 from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage, StagedTraining
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from memescope.models.memelens import MemeLens
     from memescope.training.staged.settle import Settled
 
-HEADS_VERSION = 2
+HEADS_VERSION = 3
 """Raise it when the same recipe would train other heads."""
 
 
@@ -99,11 +99,28 @@ def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import train_staged
 
     train, val = read_mixture(recipe.data)
-    learner = MemeLensLearner(
-        recipe, explained_tasks(train, recipe.data.tasks), learnt_languages(train, recipe.model.setting)
-    )
-    told = {} if learner.shares is None else {"shares": learner.shares}
+    told: dict[str, Any] = {}
+    if recipe.model.image:
+        before = len(train), len(val)
+        train, val, unread = with_pictures(train, val, report)
+        if unread:
+            warning = _left_out(before[0] - len(train), before[1] - len(val), unread)
+            told = {"unread": unread, "warnings": [warning]}
+    explained = explained_tasks(train, recipe.data.tasks)
+    if any(stage.objective != "label" for stage in recipe.stages):
+        check_order(recipe.model.order, explained)
+    learner = MemeLensLearner(recipe, explained, learnt_languages(train, recipe.model.setting))
+    if learner.shares is not None:
+        told["shares"] = learner.shares
     return train_staged(recipe, learner, report, train, val, begin=learner.begin, end=learner.end, more=lambda: told)
+
+
+def _left_out(train: int, val: int, unread: dict[str, str]) -> str:
+    file, error = next(iter(unread.items()))
+    return (
+        f"{train} training and {val} selection memes were left out: their pictures cannot be read "
+        f"(the first of {len(unread)}: {file}: {error})"
+    )
 
 
 class MemeLensLearner(VlmLearner):
@@ -142,9 +159,13 @@ class MemeLensLearner(VlmLearner):
             self.lens.change(explained=self._explained)
             self._rows.clear()
 
+    def _place(self) -> None:
+        if self.shares is None:  # what is shared out has its place
+            super()._place()
+
     def rows(self, meme: Meme, objective: Objective) -> list[Any]:
         """A meme's token rows, made once for each of its copies."""
-        key = (meme.source or "", f"{meme.split} {meme.id} {','.join(meme.labels)}", objective)
+        key = (meme.source or "", f"{meme.split} {meme.id} {meme.aspect or ''} {','.join(meme.labels)}", objective)
         if key not in self._rows:
             self._rows[key] = self.made.rows(meme, objective, self._recipe.model.pack)
         return self._rows[key]

@@ -71,11 +71,12 @@ def write_card(recipe: MemeLensRecipe, model: MemeLens, metrics: dict[str, Any])
     """The run's MODEL_CARD.md. Test figures are not in it: `memescope eval` makes them."""
     stages = [(stage.name, stage, found) for stage, found in zip(recipe.stages, metrics["stages"], strict=True)]
     explained = {task: its["explanations"] for task, its in model.card.items()}
+    warnings = metrics.get("warnings", [])
     return f"""# Model card: {recipe.name}
 
 Family: memelens, after {PAPER}.
 A mixture of {metrics["rows"]} memes (rows {metrics["split_hash"]}), chosen on {metrics["val_rows"]}; seed
-{metrics["seed"]}, precision {metrics["precision"]}.
+{metrics["seed"]}, precision {metrics["precision"]}.{"".join(f" {line[0].upper()}{line[1:]}." for line in warnings)}
 
 {stages_table(stages)}
 
