@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def saying(said: list[str]) -> Any:
+    """Progress that notes what is trained or written; pictures are looked at before that."""
+    return lambda stage, done, total: said.append(stage) if "pictures" not in stage else None
+
+
 def recipe_of(prepared: Path, languages: tuple[str, str], out: Path, **changes: Any) -> dict[str, Any]:
     stage = {"name": "learn", "objective": "explain", "epochs": 1, "learning_rate": 0.003, "batch_size": 3,
              "select": "macro_f1"}  # fmt: skip
@@ -287,7 +293,7 @@ def test_one_command_trains_all_roles_and_the_run_answers(
 ) -> None:
     said: list[str] = []
     content = recipe_of(prepared, languages, tmp_path / "run")
-    run = train(content, progress=lambda stage, done, total: said.append(stage))
+    run = train(content, progress=saying(said))
     steps = list(dict.fromkeys(said))
     assert steps == ["assistant: learn", "augmentation", "student: learn"]
     roles = run.metrics["roles"]
@@ -314,13 +320,25 @@ def test_one_command_trains_all_roles_and_the_run_answers(
 
     # again: everything is there already, and the model is the same
     said.clear()
-    again = train(content | {"out": str(tmp_path / "again")}, progress=lambda stage, done, total: said.append(stage))
+    again = train(content | {"out": str(tmp_path / "again")}, progress=saying(said))
     assert said == []
     assert again.metrics["val"] == run.metrics["val"]
     # another student: the assistant and its chains are not made again
     train(content | {"distil": {"weight": 0.7}, "out": str(tmp_path / "other")},
-          progress=lambda stage, done, total: said.append(stage))  # fmt: skip
+          progress=saying(said))  # fmt: skip
     assert list(dict.fromkeys(said)) == ["student: learn"]
+
+
+def test_a_post_whose_picture_is_gone_is_left_out_and_told(
+    prepared: Path, languages: tuple[str, str], tmp_path: Path
+) -> None:
+    shutil.copytree(prepared, tmp_path / "sets")
+    (tmp_path / "sets" / "posts" / "images" / "3.png").unlink()
+    alone = {"assistant": None, "augment": None, "distil": None}
+    run = train(recipe_of(tmp_path / "sets", languages, tmp_path / "run", **alone))
+    assert run.metrics["rows"] == 8
+    assert [Path(file).name for file in run.metrics["unread"]] == ["3.png"]
+    assert "1 training and 0 selection memes were left out" in (tmp_path / "run" / "MODEL_CARD.md").read_text()
 
 
 def test_two_processes_train_the_roles_that_one_does(
@@ -376,7 +394,7 @@ def test_students_of_two_seeds_have_one_assistant(prepared: Path, languages: tup
     train(content | {"train": {"seed": 1}})
     said: list[str] = []
     train(content | {"train": {"seed": 2}, "out": str(tmp_path / "other")},
-          progress=lambda stage, done, total: said.append(stage))  # fmt: skip
+          progress=saying(said))  # fmt: skip
     assert list(dict.fromkeys(said)) == ["student: learn"]
 
 
@@ -451,7 +469,7 @@ def test_roles_that_cannot_be_compared_are_told_before_the_first_is_trained(
     for part, folder in zip((content["assistant"], content), folders, strict=True):
         part["model"] = {"family": "mulcot", "vlm": str(folder), "max_text": 24, "max_rationale": 120}
     said: list[str] = []
-    report = lambda stage, done, total: said.append(stage)  # noqa: E731
+    report = saying(said)
     with pytest.raises(
         UsageError, match=r"assistant .* has 1 tokens of a picture, the student .* 4: .*distil.weight=0"
     ):

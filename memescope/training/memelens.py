@@ -17,8 +17,9 @@ from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
 from memescope.models.memelens.prompting import Layout, Manner, Order, check_order, graded_forms, learnt_languages
 from memescope.models.memelens.wording import Setting, load_wording
-from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture, with_pictures
+from memescope.training.memelens_data import MemeLensData, explained_tasks, read_mixture
 from memescope.training.processes import processes
+from memescope.training.readable import with_pictures
 from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage, StagedTraining
 from memescope.training.vlm import VlmLearner, VlmPart, VlmRecipe
@@ -101,11 +102,7 @@ def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     train, val = read_mixture(recipe.data)
     told: dict[str, Any] = {}
     if recipe.model.image:
-        before = len(train), len(val)
-        train, val, unread = with_pictures(train, val, report)
-        if unread:
-            warning = _left_out(before[0] - len(train), before[1] - len(val), unread)
-            told = {"unread": unread, "warnings": [warning]}
+        train, val, told = with_pictures(train, val, report)
     explained = explained_tasks(train, recipe.data.tasks)
     if any(stage.objective != "label" for stage in recipe.stages):
         check_order(recipe.model.order, explained)
@@ -113,14 +110,6 @@ def train_memelens(recipe: MemeLensRecipe, report: Progress) -> dict[str, Any]:
     if learner.shares is not None:
         told["shares"] = learner.shares
     return train_staged(recipe, learner, report, train, val, begin=learner.begin, end=learner.end, more=lambda: told)
-
-
-def _left_out(train: int, val: int, unread: dict[str, str]) -> str:
-    file, error = next(iter(unread.items()))
-    return (
-        f"{train} training and {val} selection memes were left out: their pictures cannot be read "
-        f"(the first of {len(unread)}: {file}: {error})"
-    )
 
 
 class MemeLensLearner(VlmLearner):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memescope.training.card_tables import figures_table, listed, stages_table
+from memescope.training.readable import said
 from memescope.training.vlm import softened
 
 if TYPE_CHECKING:
@@ -71,12 +72,11 @@ def write_card(recipe: MemeLensRecipe, model: MemeLens, metrics: dict[str, Any])
     """The run's MODEL_CARD.md. Test figures are not in it: `memescope eval` makes them."""
     stages = [(stage.name, stage, found) for stage, found in zip(recipe.stages, metrics["stages"], strict=True)]
     explained = {task: its["explanations"] for task, its in model.card.items()}
-    warnings = metrics.get("warnings", [])
     return f"""# Model card: {recipe.name}
 
 Family: memelens, after {PAPER}.
 A mixture of {metrics["rows"]} memes (rows {metrics["split_hash"]}), chosen on {metrics["val_rows"]}; seed
-{metrics["seed"]}, precision {metrics["precision"]}.{"".join(f" {line[0].upper()}{line[1:]}." for line in warnings)}
+{metrics["seed"]}, precision {metrics["precision"]}.{said(metrics.get("warnings", []))}
 
 {stages_table(stages)}
 

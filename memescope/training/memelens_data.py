@@ -13,7 +13,6 @@ from pathlib import Path
 from pydantic import Field
 
 from memescope.datasets import spread
-from memescope.datasets.checking import Progress, check_pictures
 from memescope.datasets.conversations import plain
 from memescope.errors import UsageError
 from memescope.meme import Meme
@@ -21,7 +20,6 @@ from memescope.models.memelens.prompting import can_ask
 from memescope.rationales.audit_input import read_any
 from memescope.taxonomy import load_taxonomy
 from memescope.training.mixing import Sampling, mixed
-from memescope.training.processes import found_by_the_first
 from memescope.training.recipe import Part
 from memescope.training.run import read_memes
 from memescope.training.staged.folds import split_fold
@@ -92,25 +90,6 @@ def read_mixture(data: MemeLensData) -> tuple[list[Meme], list[Meme]]:
         train += learnt
         val += chosen
     return _mixture(train, data), [_labelled(meme, data.tasks) for meme in val]
-
-
-def with_pictures(
-    train: Sequence[Meme], val: Sequence[Meme], progress: Progress
-) -> tuple[list[Meme], list[Meme], dict[str, str]]:
-    """The training and the selection memes whose picture can be read or that have none; and what is wrong with each
-    picture of the others, by its file. A picture that a set has in itself was read when the set was prepared.
-
-    Raises `UsageError` where no training or no selection meme is left.
-    """
-    files = [meme.image for meme in (*train, *val) if isinstance(meme.image, Path)]
-    found = found_by_the_first(lambda: check_pictures(files, progress=progress))
-    unread = {file: its.error for file, its in found.items() if its.error is not None}
-    kept = [[meme for meme in some if meme.image not in unread] for some in (train, val)]
-    for name, before, after in zip(("training", "selection"), (train, val), kept, strict=True):
-        if before and not after:
-            file, error = next((meme.image, unread[meme.image]) for meme in before)
-            raise UsageError(f"no picture of the {len(before)} {name} memes can be read; the first: {file}: {error}")
-    return kept[0], kept[1], {str(file): error for file, error in unread.items()}
 
 
 def explained_tasks(memes: Sequence[Meme], tasks: Sequence[str]) -> tuple[str, ...]:

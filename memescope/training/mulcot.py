@@ -162,6 +162,7 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import run_stages, train_staged
 
     train, val, roles = read_chained(recipe, report)
+    left_out = roles.pop("left_out", {})
     student = MulCotLearner(recipe)
     if recipe.assistant is not None:
         first = assistants(recipe, recipe.assistant)
@@ -177,7 +178,7 @@ def train_mulcot(recipe: MulCotRecipe, report: Progress) -> dict[str, Any]:
         if listens:
             student.listen(learner.student, key)
     student.roles = roles | {"student": {"parameters": student.made.num_parameters()}}
-    told = {"roles": student.roles}
+    told = {"roles": student.roles} | left_out
     return train_staged(
         recipe,
         student,

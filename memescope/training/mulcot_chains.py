@@ -15,6 +15,7 @@ from memescope.rationales.audit_input import check_ids, read_any
 from memescope.rationales.store import Failure, Rationale, errors_beside, save
 from memescope.taxonomy import load_taxonomy
 from memescope.training.processes import by_the_first, found_by_the_first
+from memescope.training.readable import with_pictures
 from memescope.training.run import Progress
 from memescope.training.staged.run import read_staged, usable
 
@@ -29,13 +30,14 @@ VERSION = 1
 
 
 def read_chained(recipe: MulCotRecipe, report: Progress) -> tuple[list[Meme], list[Meme], dict[str, Any]]:
-    """Training memes with their teacher's chains, selection memes, and what there is to say of the chains."""
+    """Training memes with their teacher's chains, selection memes, and what there is to say of the chains; under
+    `left_out` of memes whose picture cannot be read, which no teacher is asked about."""
     data = recipe.data
     read = read_staged(recipe.model_copy(update={"data": data.model_copy(update={"rationales": None})}))
     train, val = (usable(part, "label", data.tasks) for part in read)  # a chain alone has no label to end in
-    val = spread(val, data.val_rows)
+    train, val, left_out = with_pictures(train, spread(val, data.val_rows), report)
     task = data.tasks[0]
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"left_out": left_out} if left_out else {}
     chains: dict[str, Rationale] = {}
     if recipe.teacher is not None:
         teacher = recipe.teacher
