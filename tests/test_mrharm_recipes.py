@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from shutil import copy
+from shutil import copy, copytree
 from typing import Any
 
 import pytest
@@ -237,6 +237,20 @@ def test_a_run_that_learns_labels_alone_leaves_no_reasons_of_the_one_before(
     alone = "stages=[{name: judge, objective: label, epochs: 1, learning_rate: 0.01, batch_size: 8, select: loss}]"
     train(path, *settings, alone)
     assert load(tmp_path / "run").reasons is None  # type: ignore[attr-defined]
+
+
+def test_a_meme_whose_picture_is_gone_is_left_out_and_told(
+    hub: dict[str, str], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMESCOPE_CACHE", str(tmp_path / "cache"))
+    copytree(drawn, tmp_path / "sets")
+    first = json.loads((tmp_path / "sets" / "drawn" / "train.jsonl").read_text().splitlines()[0])
+    (tmp_path / "sets" / "drawn" / first["image"]).unlink()
+    path = ROOT / "recipes" / "mrharm" / "harmc-offline-label-only.yaml"
+    more = ["data.sets=[drawn]", "model.layers=2", "train.precision=float32", "train.max_steps=1"]
+    made = train(path, *_settings(tmp_path / "sets", tmp_path / "run", hub["llama"], hub["clip"], *more))
+    assert [Path(file).name for file in made.metrics["unread"]] == [Path(first["image"]).name]
+    assert "selection memes were left out" in (tmp_path / "run" / "MODEL_CARD.md").read_text()
 
 
 # several processes ---------------------------------------------------------------------------------------------------

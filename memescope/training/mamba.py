@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memescope.meme import Meme, Reading
 from memescope.training.mamba_recipe import ImagePart, MambaRecipe, MambaStage, TextPart
+from memescope.training.readable import with_pictures
 from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage
 
@@ -27,8 +28,11 @@ def train_mamba(recipe: MambaRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import read_staged, train_staged
 
     train, val = read_staged(recipe)
+    told: dict[str, Any] = {}
+    if recipe.model.image is not None:
+        train, val, told = with_pictures(train, val, report)
     learner = MambaLearner(recipe)
-    return train_staged(recipe, learner, report, train, val, learner.tricks)
+    return train_staged(recipe, learner, report, train, val, learner.tricks, more=lambda: told)
 
 
 class MambaLearner:

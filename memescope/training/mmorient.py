@@ -14,6 +14,7 @@ from pydantic import Field
 
 from memescope.errors import UsageError
 from memescope.meme import Meme, Reading
+from memescope.training.readable import with_pictures
 from memescope.training.recipe import Part
 from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
@@ -117,14 +118,17 @@ def train_mmorient(recipe: MmOrientRecipe, report: Progress) -> dict[str, Any]:
     """Train an MM-ORIENT model and write its run folder; gives the content of `metrics.json`."""
     from memescope.training.staged.run import read_staged, train_staged
 
-    train, val = read_staged(recipe)
+    train, val, left_out = with_pictures(*read_staged(recipe), report)
     tried: dict[str, Any] = {}
     if recipe.tune:
         recipe, tried["tuned"] = tuned(recipe, train, val, report)
     learner = MmOrientLearner(recipe, train, val, report)
-    return train_staged(
-        recipe, learner, report, learner.train, val, learner.tricks, more=lambda: learner.diagnosis() | tried
-    )
+
+    def told() -> dict[str, Any]:
+        found = learner.diagnosis()
+        return left_out | found | tried | {"warnings": [*left_out.get("warnings", []), *found["warnings"]]}
+
+    return train_staged(recipe, learner, report, learner.train, val, learner.tricks, more=told)
 
 
 def tuned(

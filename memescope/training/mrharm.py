@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from memescope.meme import Meme, Reading
+from memescope.training.readable import with_pictures
 from memescope.training.recipe import Part
 from memescope.training.run import Progress
 from memescope.training.staged.recipe import Objective, Stage, StagedRecipe
@@ -58,8 +59,11 @@ def train_mrharm(recipe: MrHarmRecipe, report: Progress) -> dict[str, Any]:
     from memescope.training.staged.run import read_staged, train_staged
 
     train, val = read_staged(recipe)
+    told: dict[str, Any] = {}
+    if recipe.model.vision is not None:
+        train, val, told = with_pictures(train, val, report)
     learner = MrHarmLearner(recipe)
-    return train_staged(recipe, learner, report, train, val, begin=learner.begin)
+    return train_staged(recipe, learner, report, train, val, begin=learner.begin, more=lambda: told)
 
 
 class MrHarmLearner:
