@@ -48,3 +48,8 @@ def figures_table(
 def listed(lines: Iterable[str]) -> str:
     """A Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
+
+
+def warned(metrics: Mapping[str, Any]) -> str:
+    """A run's warnings as sentences; empty where there are none."""
+    return "".join(f" {line[0].upper()}{line[1:]}." for line in metrics.get("warnings", []))

@@ -5,7 +5,6 @@ As `training.staged.seen` for features whose number differs from picture to pict
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import torch
 from memescope.backbones.memo import Memo
 from memescope.backbones.vlm import Sight, Vlm
 from memescope.cache import Cache, content_key
-from memescope.errors import PictureError
+from memescope.datasets.transforms import picture_digest
+from memescope.meme import Meme
 from memescope.perception.pictures import open_picture
 from memescope.training.staged.seen import HELD
 
@@ -65,15 +65,12 @@ class KeptSights:
         return self._grids[key]
 
     def _key(self, picture: Any) -> str:
-        if isinstance(picture, Path):
-            if picture not in self._keys:
-                try:
-                    content = picture.read_bytes()
-                except OSError as error:
-                    raise PictureError(f"{str(picture)!r}: cannot be read: {error.strerror or error}") from None
-                self._keys[picture] = content_key(self._model, hashlib.sha256(content).hexdigest())
-            return self._keys[picture]
-        return content_key(self._model, open_picture(picture).key)
+        known = self._keys.get(picture) if isinstance(picture, Path) else None
+        if known is None:
+            known = content_key(self._model, picture_digest(Meme(picture)))
+            if isinstance(picture, Path):
+                self._keys[picture] = known
+        return known
 
 
 def packed(sight: Sight) -> np.ndarray:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memescope.training.card_tables import figures_table, listed, stages_table
-from memescope.training.readable import said
+from memescope.training.card_tables import figures_table, listed, stages_table, warned
 from memescope.training.vlm import softened
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def write_card(recipe: MemeLensRecipe, model: MemeLens, metrics: dict[str, Any])
 
 Family: memelens, after {PAPER}.
 A mixture of {metrics["rows"]} memes (rows {metrics["split_hash"]}), chosen on {metrics["val_rows"]}; seed
-{metrics["seed"]}, precision {metrics["precision"]}.{said(metrics.get("warnings", []))}
+{metrics["seed"]}, precision {metrics["precision"]}.{warned(metrics)}
 
 {stages_table(stages)}
 

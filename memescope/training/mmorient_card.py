@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memescope.training.card_tables import figures_table, listed
-from memescope.training.readable import said
 
 if TYPE_CHECKING:
     from memescope.models.mmorient import MmOrientConfig
@@ -62,25 +61,25 @@ def write_card(recipe: MmOrientRecipe, config: MmOrientConfig, metrics: dict[str
 
 Attention on the selection split:
 
-{attention or "- none"}
-
-Warnings:
-
-{listed(seen["warnings"]) or "- none"}"""
-    left_out = [line for line in metrics.get("warnings", []) if line not in seen["warnings"]]
+{attention or "- none"}"""
     return f"""# Model card: {recipe.name}
 
 Family: mmorient, after {PAPER}.
 Trained on {metrics["rows"]} memes of {", ".join(recipe.data.sets)} (splits {", ".join(recipe.data.train_splits)}; rows
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}. Stage
 {found["stage"]}: {stage.epochs:g} epochs, learning rate {stage.learning_rate:g}, batches of {stage.batch_size}, by
-{stage.select} {found["chosen"]["value"]:.4g} at step {found["chosen"]["step"]}.{said(left_out)}
+{stage.select} {found["chosen"]["value"]:.4g} at step {found["chosen"]["step"]}.
 
 Figures on the selection split, after calibration on it: they flatter.
 
 {figures_table(metrics["val"], config.abstain)}
 
 {around}
+
+Warnings:
+
+{listed(metrics["warnings"]) or "- none"}
+
 Where it leaves the paper:
 
 {listed(leaves(recipe, config))}

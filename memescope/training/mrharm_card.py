@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memescope.training.card_tables import figures_table, listed, stages_table
-from memescope.training.readable import said
+from memescope.training.card_tables import figures_table, listed, stages_table, warned
 
 if TYPE_CHECKING:
     from memescope.models.mrharm import MrHarmConfig
@@ -37,7 +36,7 @@ def write_card(recipe: MrHarmRecipe, config: MrHarmConfig, metrics: dict[str, An
 Family: mrharm, after {PAPER}.
 Trained on {metrics["rows"]} memes of {", ".join(recipe.data.sets)} (splits {", ".join(recipe.data.train_splits)}; rows
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}, precision
-{metrics["precision"]}.{said(metrics.get("warnings", []))}
+{metrics["precision"]}.{warned(metrics)}
 
 {stages_table(stages)}
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memescope.training.card_tables import figures_table, listed, stages_table
-from memescope.training.readable import said
+from memescope.training.card_tables import figures_table, listed, stages_table, warned
 from memescope.training.vlm import softened
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def write_card(recipe: MulCotRecipe, model: MulCot, roles: dict[str, Any], metri
 Family: mulcot, after {PAPER}. Parameters: {sizes}.
 Trained on {metrics["rows"]} rows of {", ".join(recipe.data.sets)} (splits {", ".join(recipe.data.train_splits)}; rows
 {metrics["split_hash"]}), chosen on {metrics["val_rows"]} of {recipe.data.val_split}; seed {metrics["seed"]}, precision
-{metrics["precision"]}.{said(metrics.get("warnings", []))}
+{metrics["precision"]}.{warned(metrics)}
 
 {_chains(roles)}
 

@@ -15,7 +15,6 @@ from memescope.errors import MemescopeError, UsageError
 T = TypeVar("T")
 SHARDED = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 """What accelerate sets where no process has the whole model."""
-
 LONGEST = timedelta(days=2)
 """How long processes wait for one of them: while the first asks a teacher or waits for another run's stage."""
 

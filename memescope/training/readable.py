@@ -37,8 +37,3 @@ def with_pictures(
         f"pictures cannot be read (the first of {len(unread)}: {file}: {error})"
     )
     return kept[0], kept[1], {"unread": {str(file): error for file, error in unread.items()}, "warnings": [warning]}
-
-
-def said(warnings: Sequence[str]) -> str:
-    """Warnings as sentences for a card; empty where there are none."""
-    return "".join(f" {line[0].upper()}{line[1:]}." for line in warnings)

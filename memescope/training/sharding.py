@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from memescope.backbones.precision import best_device
 from memescope.training.processes import is_first, processes
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def share_out(made: VlmModel) -> dict[str, int]:
     """Share out the frozen weights of the language model's blocks. Every process has to call this, and from then on
     to compute the same number of times. Gives how many `processes` share how many `parameters`, and how many of
     them this one (`here`) keeps."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     mesh = init_device_mesh(device, (processes(),))
     text = made.vlm.text_model
     for block in text.layers:
