@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test lint bench docs clean
+.PHONY: install demo test lint bench docs tables clean
 
 # Enough to scan: no PyTorch.
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -38,6 +38,12 @@ bench: $(VENV)/.full
 # The pages of docs/ against --help, links, recipes.
 docs: $(VENV)/.full
 	$(BIN)/python -m pytest tests/test_docs.py
+
+# docs/tables: every table as its rows in docs/results draw it.
+tables: $(VENV)/.full
+	for table in recipes/tables/*.yaml; do \
+	  $(BIN)/memescope table $$table > docs/tables/$$(basename $$table .yaml).md || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) memescope-demo

@@ -10,6 +10,8 @@ import pytest
 import typer
 
 from memescope.cli import VERBS, run, usage
+from memescope.training.table import load_table
+from memescope.training.table_measured import digest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,3 +76,10 @@ def test_every_recipe_is_named_in_the_documentation() -> None:
             if re.match(r"\s*[\w.]+:\s*\S", line):
                 above = recipe.read_text("utf-8").splitlines()[max(0, number - 2)]
                 assert "#" in line or above.strip().startswith("#"), f"{recipe.name}:{number} has no comment"
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes" / "tables").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_table_is_drawn_from_the_rows_that_are_there(recipe: Path) -> None:
+    page = (ROOT / "docs" / "tables" / f"{recipe.stem}.md").read_text("utf-8")
+    rows = digest(load_table(str(recipe)), ROOT / "docs" / "results")
+    assert (f"Rows: digest {rows}." if rows else "No row has been run") in page, "run: make tables"

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from memescope.cache import content_key
 from memescope.errors import UsageError
 from memescope.evaluation.compact import unpack
 from memescope.evaluation.predictions import MODEL, Row
@@ -62,13 +64,28 @@ def result_path(table: Table, row: str, seed: int, results: Path = RESULTS) -> P
 def measured(table: Table, results: Path = RESULTS, whole: bool = True) -> list[Measured]:
     """The rows and seeds that are there, in the table's order; not `whole`: with those of which some folds are."""
     found = []
-    for row in table.rows:
-        for seed in row.seeds:
-            paths = [result_path(table, piece.name, seed, results) for piece in pieces(row)]
-            wanted, paths = len(paths), [path for path in paths if path.is_file()]
-            if len(paths) == wanted or (paths and not whole):
-                found.append(Measured(row.name, seed, tuple(json.loads(path.read_text("utf-8")) for path in paths)))
+    for (row, seed), paths in _files(table, results).items():
+        there = [path for path in paths if path.is_file()]
+        if len(there) == len(paths) or (there and not whole):
+            found.append(Measured(row, seed, tuple(json.loads(path.read_text("utf-8")) for path in there)))
     return found
+
+
+def _files(table: Table, results: Path) -> dict[tuple[str, int], list[Path]]:
+    """Where each row and seed is kept, whether it is there or not."""
+    return {
+        (row.name, seed): [result_path(table, piece.name, seed, results) for piece in pieces(row)]
+        for row in table.rows
+        for seed in row.seeds
+    }
+
+
+def digest(table: Table, results: Path = RESULTS) -> str:
+    """Twelve hexadecimal digits that stand for the rows and seeds that are there (see `measured`); none: empty."""
+    whole = [paths for paths in _files(table, results).values() if all(path.is_file() for path in paths)]
+    files = [path for paths in whole for path in paths]
+    found = [(path.parent.name, path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+    return content_key(found)[:12] if found else ""
 
 
 def predictions(table: Table, results: Path = RESULTS, whole: bool = True) -> dict[str, list[list[Row]]]:

@@ -10,7 +10,7 @@ from memescope.evaluation.rows import Cell, as_json, cells
 from memescope.evaluation.tables import cell, number
 from memescope.taxonomy import load_taxonomy
 from memescope.training.table import Table, pieces
-from memescope.training.table_measured import RESULTS, Measured, measured, predictions, result_path
+from memescope.training.table_measured import RESULTS, Measured, digest, measured, predictions, result_path
 from memescope.training.table_written import written_markdown, written_of
 
 
@@ -45,6 +45,7 @@ def markdown(table: Table, results: Path = RESULTS) -> str:
     )
     if table.against:
         said += f" Differences: row less {table.against}, paired."
+    said += f" Rows: digest {digest(table, results)}."
     lines += [said, ""]
     for name in table.tasks:
         task = load_taxonomy()[name]
