@@ -1,6 +1,7 @@
 # make demo: scan the example memes.   make test: everything the tests check.   Both create what they need.
 PYTHON ?= python3
 VENV ?= .venv
+TESTERS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
@@ -23,7 +24,7 @@ demo: $(VENV)/.core
 	$(BIN)/memescope scan examples/memes --out memescope-demo
 
 test: $(VENV)/.full
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
 lint: $(VENV)/.full
 	$(BIN)/ruff check .
