@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: each with one thread, before any library starts more
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: one thread for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
